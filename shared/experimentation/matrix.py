@@ -1,0 +1,92 @@
+"""The run matrix: which cells (dataset × variant × parameters) a chain runs, named by what they are. Pure.
+
+`prepare` builds it once, stores it as `chains/<chain>/prepared.json`, and from then on a command names a cell by its index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.names import Name, Sha256
+
+
+class Cell(BaseModel):
+    """One run of the standard flow: one dataset with one choice of variants and parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: Annotated[int, Field(ge=0)]
+    dataset: Name
+    label: str
+    """The choice as people read it: `default`, `classify.terse`, `classify.temperature=0.7`; the same on every dataset."""
+    is_default: bool
+    variants: Mapping[str, str]
+    """Node → variant, complete: every node with variants is named."""
+    parameters: Mapping[str, object]
+    """`<node>.<input>` → value, complete: every parameter is named."""
+    digest: Sha256
+    """Of flow content, dataset content, mappings, variants and parameters: equal digests are the same run."""
+
+    @property
+    def name(self) -> str:
+        """Names the cell's folder and, behind the chain id, its run."""
+        return f"{self.index:05d}-{self.dataset}-{self.digest[:8]}"
+
+
+class PreparedDataset(BaseModel):
+    """A dataset as the chain uses it: frozen by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    container: str
+    blob: str
+    """Where its bytes lie: named by content in the container `bundles`, or the upload in `datasets`."""
+    content_hash: Sha256
+    rows: Annotated[int, Field(ge=0)]
+    """Rows used (after `max_rows`)."""
+    source: str
+    description: str = ""
+
+
+class PreparedEvaluator(BaseModel):
+    """An evaluator on one experiment dataset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evaluator: Name
+    experiment_dataset: Name
+    truth_dataset: Name
+    """The PreparedDataset that `${data.…}` reads: the experiment dataset itself, or the one with ground truth."""
+    mappings: Mapping[str, object]
+    flow_digest: Sha256
+
+
+class PreparedChain(BaseModel):
+    """What a chain runs, frozen: `chains/<chain>/prepared.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    use_case: Name
+    environment: Name
+    bundle: Sha256
+    """Digest of the zipped use case folder in the container `bundles`: all code of the chain comes from there."""
+    flow_digest: Sha256
+    """Content hash of the standard flow's folder."""
+    datasets: tuple[PreparedDataset, ...]
+    """Experiment datasets, then truth datasets, then (post_production) logs."""
+    cells: tuple[Cell, ...]
+    evaluators: tuple[PreparedEvaluator, ...]
+    models: tuple[str, ...]
+    """The connections as people read them."""
+
+    def dataset(self, name: str) -> PreparedDataset:
+        """The dataset of that name. Raises KeyError."""
+        return next(d for d in self.datasets if d.name == name)
+
+    def evaluators_of(self, dataset: str) -> tuple[PreparedEvaluator, ...]:
+        """The evaluators that evaluate runs on this experiment dataset."""
+        return tuple(e for e in self.evaluators if e.experiment_dataset == dataset)

@@ -1,0 +1,103 @@
+"""What a run leaves behind: one record per line, one record per run, and where they lie in blob storage.
+
+Layout in the container `results` (JSON Lines and JSON, UTF-8):
+
+    <chain>/<cell>/lines.jsonl                         LineRecord per line, in line order
+    <chain>/<cell>/run.json                            RunRecord; written last, so that its presence means "complete"
+    <chain>/<cell>/evaluations/<evaluator>/lines.jsonl   LineRecord per line: outputs are the line's scores
+    <chain>/<cell>/evaluations/<evaluator>/run.json      RunRecord: metrics are the aggregated ones
+
+A cell is named `<index>` in five digits, then its label: see `shared/experimentation/matrix.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+CONTAINER = "results"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LineStatus(StrEnum):
+    """How a line ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Tokens(_Record):
+    """Model tokens, as the service counted them."""
+
+    prompt: Annotated[int, Field(ge=0)] = 0
+    completion: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def total(self) -> int:
+        """Prompt and completion tokens."""
+        return self.prompt + self.completion
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(prompt=self.prompt + other.prompt, completion=self.completion + other.completion)
+
+
+class LineRecord(_Record):
+    """One line of a run."""
+
+    line: Annotated[int, Field(ge=0)]
+    """Position in the dataset, from 0."""
+    status: LineStatus
+    inputs: Mapping[str, object]
+    """The mapped inputs that the flow was given."""
+    outputs: Mapping[str, object] = Field(default_factory=dict)
+    error: str = ""
+    """For a failed line: what happened, without a traceback; at most 4,000 characters."""
+    latency_ms: Annotated[float, Field(ge=0)] = 0.0
+    tokens: Tokens = Tokens()
+    attempts: Annotated[int, Field(ge=0)] = 1
+    """How often the line was tried (429 and 5xx are retried)."""
+
+
+class Latency(_Record):
+    """Percentiles of the lines' latency, milliseconds."""
+
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    max_ms: float = 0.0
+
+
+class RunRecord(_Record):
+    """One run of a flow or of an evaluator."""
+
+    name: str
+    succeeded: bool
+    reason: str = ""
+    """Why it failed, or that lines failed within tolerance."""
+    lines: Annotated[int, Field(ge=0)]
+    failed_lines: Annotated[int, Field(ge=0)]
+    metrics: Mapping[str, float] = Field(default_factory=dict)
+    tokens: Tokens = Tokens()
+    latency: Latency = Latency()
+    retries: Annotated[int, Field(ge=0)] = 0
+    started_at: AwareDatetime
+    ended_at: AwareDatetime
+    engine: str
+    """What ran it, with its version: `promptflow 1.18.5`."""
+    models: tuple[str, ...] = ()
+    """The connections that it used, as people should read them: `aoai: stand-in model (rules, not an LLM)`."""
+
+
+def cell_folder(chain: str, cell: str) -> str:
+    """Where a cell's results lie."""
+    return f"{chain}/{cell}"
+
+
+def evaluation_folder(chain: str, cell: str, evaluator: str) -> str:
+    """Where an evaluator's results on a cell lie."""
+    return f"{chain}/{cell}/evaluations/{evaluator}"

@@ -1,0 +1,108 @@
+"""Settings: the environment, read once into a frozen value.
+
+Every variable starts with `GENAIOPS_`. On a laptop all of them have defaults; `local.settings.sample.json` lists them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared.chain.messages import Queue
+from shared.errors import GenAIOpsError
+
+PROFILES: Final = ("local", "azure")
+
+
+class InvalidSettings(GenAIOpsError):
+    """One message that lists every missing or wrong setting."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that may differ between installations."""
+
+    profile: str
+    """`local` or `azure`."""
+    home: Path
+    """Where the local profile keeps queues, blobs, registry and endpoints (`GENAIOPS_HOME`, default `.genaiops`)."""
+    root: Path
+    """The app's folder: holds `flows/` and `data/`."""
+    queues: Mapping[Queue, str]
+    """Queue → its name in this environment (`GENAIOPS_QUEUE_CHAIN_REQUESTS`, …)."""
+    max_delivery_count: int
+    """Of every queue: after so many deliveries a message is dead-lettered."""
+    cells_in_flight: int
+    """Cells of one chain that are run side by side."""
+    functions_url: str
+    """Public address of the HTTP functions, without a trailing slash: approval links and reports start with it."""
+    router_port: int
+    """Port of the local endpoint router."""
+    stand_in_port: int
+    """Port of the stand-in model."""
+
+    @property
+    def flows(self) -> Path:
+        """The use cases that ship with the app."""
+        return self.root / "flows"
+
+    @property
+    def data(self) -> Path:
+        """The datasets that ship with the app."""
+        return self.root / "data"
+
+    @property
+    def stand_in_url(self) -> str:
+        """Base address of the stand-in model."""
+        return f"http://127.0.0.1:{self.stand_in_port}"
+
+    @property
+    def router_url(self) -> str:
+        """Base address of the local endpoint router."""
+        return f"http://127.0.0.1:{self.router_port}"
+
+
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read settings from `environment` (default: the process environment).
+
+    Raises:
+        InvalidSettings: listing every variable that is wrong and what it must be.
+    """
+    variables = os.environ if environment is None else environment
+    wrong: list[str] = []
+
+    def number(name: str, default: int, low: int, high: int) -> int:
+        text = variables.get(name, "")
+        if not text:
+            return default
+        if text.isascii() and text.isdigit() and low <= int(text) <= high:
+            return int(text)
+        wrong.append(f"{name} is {text!r}; it must be a whole number from {low} to {high}")
+        return default
+
+    profile = variables.get("GENAIOPS_PROFILE") or "local"
+    if profile not in PROFILES:
+        wrong.append(f"GENAIOPS_PROFILE is {profile!r}; it must be one of {', '.join(PROFILES)}")
+    port = number("GENAIOPS_HTTP_PORT", 7071, 1, 65535)
+    settings = Settings(
+        profile=profile,
+        home=Path(variables.get("GENAIOPS_HOME") or ".genaiops").absolute(),
+        root=Path(variables.get("GENAIOPS_ROOT") or Path(__file__).parent.parent).absolute(),
+        queues={queue: variables.get(queue_variable(queue)) or queue.value for queue in Queue},
+        max_delivery_count=number("GENAIOPS_MAX_DELIVERY_COUNT", 5, 1, 2000),
+        cells_in_flight=number("GENAIOPS_CELLS_IN_FLIGHT", 8, 1, 1000),
+        functions_url=(variables.get("GENAIOPS_FUNCTIONS_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
+        router_port=number("GENAIOPS_ROUTER_PORT", 7072, 1, 65535),
+        stand_in_port=number("GENAIOPS_STAND_IN_PORT", 7073, 1, 65535),
+    )
+    if wrong:
+        raise InvalidSettings("Wrong settings:\n  " + "\n  ".join(wrong))
+    return settings
+
+
+def queue_variable(queue: Queue) -> str:
+    """The app setting that names a queue: `GENAIOPS_QUEUE_CHAIN_REQUESTS`."""
+    return "GENAIOPS_QUEUE_" + queue.value.replace("-", "_").upper()
