@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 
 from shared.connections import Connection
 from shared.results import LineRecord, RunRecord
-
+from shared.settings import Settings
 
 # --------------------------------------------------------------------------------------------------------------- clock
 
@@ -478,8 +478,9 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """Every port, wired by `bootstrap`."""
+    """The settings and every port, wired by `bootstrap`."""
 
+    settings: Settings
     clock: Clock
     bus: Bus
     blobs: BlobStore

@@ -1,0 +1,51 @@
+"""One delivery of a queue message, as every handler gets it: the body and how often it was tried.
+
+Ids are read from the body, never from the metadata: the Functions host lets top-level keys of a JSON body shadow
+MessageId and CorrelationId there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from shared.chain.messages import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import azure.functions as func
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message and its circumstances."""
+
+    queue: Queue
+    body: bytes
+    message_id: str
+    count: int
+    """1 at the first delivery."""
+    enqueued_at: datetime
+    properties: Mapping[str, str] = field(default_factory=dict)
+    dead_letter_reason: str = ""
+    dead_letter_description: str = ""
+
+
+def delivery_of(queue: Queue, message: func.ServiceBusMessage) -> Delivery:
+    """Take what the Functions host passed to a Service Bus trigger."""
+    enqueued = message.enqueued_time_utc
+    if enqueued is None:
+        enqueued = datetime.now(UTC)
+    elif enqueued.tzinfo is None:
+        enqueued = enqueued.replace(tzinfo=UTC)
+    return Delivery(
+        queue=queue,
+        body=message.get_body(),
+        message_id=message.message_id or "",
+        count=message.delivery_count or 1,
+        enqueued_at=enqueued,
+        properties={str(key): str(value) for key, value in (message.application_properties or {}).items()},
+        dead_letter_reason=message.dead_letter_source or "",
+    )
