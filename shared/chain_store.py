@@ -71,4 +71,4 @@ def read_prepared(blobs: BlobStore, chain_id: str) -> PreparedChain:
 
 
 def _json(chain: Chain) -> bytes:
-    return chain.model_dump_json(exclude_defaults=True).encode()
+    return chain.model_dump_json().encode()
