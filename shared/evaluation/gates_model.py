@@ -1,0 +1,66 @@
+"""What the gates found, as it is stored in `chains/<chain>/gates.json`: every limit beside the value that met it or missed.
+
+The gates' check writes it; the report, the approval page and the registration read it.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.chain_store import CONTAINER
+from shared.errors import NotFound
+from shared.names import Name
+from shared.ports import BlobStore
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GateResult(_Record):
+    """One gate on one dataset for one choice of variants and parameters."""
+
+    evaluator: Name
+    metric: str
+    dataset: Name
+    """The experiment dataset."""
+    label: str
+    """The choice, as `Cell.label` says it."""
+    value: float | None
+    """None: no run gave this metric, so that the gate is missed."""
+    limit: str
+    """As people read it: `at least 0.8`, `at most 0.02 below the baseline`."""
+    baseline: float | None = None
+    """The registered version's value on the same dataset, where there is one."""
+    passed: bool
+    is_candidate: bool
+
+
+class GatesDocument(_Record):
+    """The candidate, why it was chosen, and every gate."""
+
+    candidate_label: str | None
+    """None: no choice had complete runs."""
+    choose_by: tuple[str, str] | None = None
+    """(evaluator, metric) by which the candidate was chosen; None: the default choice is the candidate."""
+    results: tuple[GateResult, ...] = ()
+    regressions: tuple[str, ...] = ()
+    """Sentences: where the candidate is worse than the registered baseline."""
+
+
+def gates_blob(chain_id: str) -> str:
+    """Name of the document in the container `chains`."""
+    return f"{chain_id}/gates.json"
+
+
+def write_gates(blobs: BlobStore, chain_id: str, document: GatesDocument) -> None:
+    """Store what the gates found; writing it again replaces it."""
+    blobs.write(CONTAINER, gates_blob(chain_id), document.model_dump_json().encode())
+
+
+def read_gates(blobs: BlobStore, chain_id: str) -> GatesDocument | None:
+    """What the gates found; None for a chain whose gates were not checked."""
+    try:
+        return GatesDocument.model_validate_json(blobs.read(CONTAINER, gates_blob(chain_id)))
+    except NotFound:
+        return None
