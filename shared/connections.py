@@ -1,7 +1,7 @@
 """Connections to models: read from the environment and `.env`, or to the stand-in model where none is configured.
 
-A connection is one line `name={"api_key": "…", "api_base": "…", "api_type": "azure", "api_version": "2024-02-01"}` in the
-environment or in `.env`. Its key never shows: not in a repr, not in a record, not in a report.
+A connection is one line `name={"api_key": "…", "api_base": "…", "api_type": "azure", "api_version": "2024-02-01"}` in
+the environment or in `.env`. Its key never shows: not in a repr, not in a record, not in a report.
 """
 
 from __future__ import annotations

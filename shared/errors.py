@@ -12,7 +12,7 @@ class GenAIOpsError(Exception):
 
 
 class Malformed(GenAIOpsError):
-    """The input can never be handled: it is never retried, but dead-lettered, and its chain fails if it can be named."""
+    """The input can never be handled: it is not retried but dead-lettered, and its chain fails if it can be named."""
 
 
 class Transient(GenAIOpsError):

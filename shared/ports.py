@@ -378,6 +378,8 @@ class DeploymentInfo:
     errors: int = 0
     latency_p50_ms: float | None = None
     latency_p95_ms: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """As given in the DeploymentSpec: tells, after a crash too, which chain created it."""
 
 
 @dataclass(frozen=True)

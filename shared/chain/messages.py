@@ -1,9 +1,9 @@
 """Every message of the system: one request, the commands and the events, all versioned, frozen and closed.
 
-A command is an order to one capability ("run this cell"); an event is a fact about a chain ("the run ended"). Both have
-ids: a command's is `<chain>/<n>`, an event's is derived from its cause, and the Service Bus MessageId is that id. Unknown
-keys and wrong types are refused, so that a mistake is seen where it is made. Data never travels in a message: results
-lie in blob storage under names that follow from the chain and the cell.
+A command is an order to one capability ("run this cell"); an event is a fact about a chain ("the run ended"). Both
+have ids: a command's is `<chain>/<n>`, an event's is derived from its cause, and the Service Bus MessageId is that id.
+Unknown keys and wrong types are refused, so that a mistake is seen where it is made. Data never travels in a message:
+results lie in blob storage under names that follow from the chain and the cell.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class ChainRequest(Message):
     pull_request: Annotated[int, Field(gt=0)] | None = None
     requester: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     bundle: Sha256 | None = None
-    """The zipped use case folder of the commit, in the container `bundles`; none: the use case that ships with the app."""
+    """The zipped use case folder of the commit, in the container `bundles`; none: the use case shipped with the app."""
     variants: Annotated[str, Field(max_length=2_000)] = "*"
     """`*` (every variant), `defaults`, or `variant,node.variant,…`."""
     dataset: DatasetUpload | None = None

@@ -1,4 +1,4 @@
-"""What the gates found, as it is stored in `chains/<chain>/gates.json`: every limit beside the value that met it or missed.
+"""What the gates found, as it is stored in `chains/<chain>/gates.json`: every limit beside the value it was held against.
 
 The gates' check writes it; the report, the approval page and the registration read it.
 """
@@ -32,6 +32,8 @@ class GateResult(_Record):
     """As people read it: `at least 0.8`, `at most 0.02 below the baseline`."""
     baseline: float | None = None
     """The registered version's value on the same dataset, where there is one."""
+    lower_is_better: bool = False
+    """Whether the gate caps the metric (`at most`), so that the report marks the lowest value as the best."""
     passed: bool
     is_candidate: bool
 
