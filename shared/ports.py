@@ -1,7 +1,7 @@
 """The ports: what the product needs of the world, as Protocols, with the values that cross them.
 
-Each port has a local, an in-memory (for fast tests and for users' own tests) and an Azure adapter under `adapters/`, and
-one contract suite in `tests/contract` that all of them pass. Only `bootstrap.py` chooses.
+Each port has a local, an in-memory (for fast tests and for users' own tests) and an Azure adapter under `adapters/`,
+and one contract suite in `tests/contract` that all of them pass. Only `bootstrap.py` chooses.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class QueueReceiver(Protocol):
     """
 
     def receive(self, queue: str, *, count: int = 1, session_id: str | None = None) -> list[ReceivedMessage]:
-        """Lock and return up to `count` messages that are due, oldest first; empty if there is none (never blocks long).
+        """Lock and return up to `count` messages that are due, oldest first; empty if there is none (it never waits).
 
         For a queue with sessions, `session_id` must be one that this receiver has accepted.
         """

@@ -1,6 +1,7 @@
 """The run matrix: which cells (dataset × variant × parameters) a chain runs, named by what they are. Pure.
 
-`prepare` builds it once, stores it as `chains/<chain>/prepared.json`, and from then on a command names a cell by its index.
+`prepare` builds it once, stores it as `chains/<chain>/prepared.json`, and from then on a command names a cell by its
+index.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Cell(BaseModel):
     index: Annotated[int, Field(ge=0)]
     dataset: Name
     label: str
-    """The choice as people read it: `default`, `classify.terse`, `classify.temperature=0.7`; the same on every dataset."""
+    """The choice as people read it: `default`, `classify.terse`, `classify.temperature=0.7`; alike on every dataset."""
     is_default: bool
     variants: Mapping[str, str]
     """Node → variant, complete: every node with variants is named."""
