@@ -1,4 +1,4 @@
-"""What the gates found, stored in `chains/<chain>/gates.json`: every limit beside the value it was held against.
+"""What the gates found, as stored in `chains/<chain>/gates.json`: every limit beside the value it was held against.
 
 The gates' check writes it; the report, the approval page and the registration read it.
 """
