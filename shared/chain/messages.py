@@ -544,6 +544,32 @@ AnyEvent = Annotated[
     Field(discriminator="type"),
 ]
 
+ANSWERS: Final[dict[type[Command], tuple[type[Answer], ...]]] = {
+    PrepareChain: (ChainPrepared, CommandFailed),
+    RegisterData: (DataRegistered, CommandFailed),
+    RunCell: (RunFinished, CommandFailed),
+    ImportLog: (RunFinished, CommandFailed),
+    EvaluateRun: (EvaluationFinished, CommandFailed),
+    CheckGates: (GatesChecked, CommandFailed),
+    BuildReport: (ReportBuilt, CommandFailed),
+    RegisterFlow: (FlowRegistered, CommandFailed),
+    RequestApproval: (ApprovalRequested, CommandFailed),
+    RemindApprovers: (Notified, CommandFailed),
+    Deploy: (DeploymentReady, DeploymentFailed, CommandFailed),
+    RunEndpointTest: (EndpointTested, CommandFailed),
+    ShiftTraffic: (TrafficShifted, CommandFailed),
+    RunIntegrationTest: (IntegrationTested, CommandFailed),
+    RollBack: (RolledBack, CommandFailed),
+    PublishReport: (ReportPublished, CommandFailed),
+    CommentPullRequest: (Notified, CommandFailed),
+    SendAlert: (Notified, CommandFailed),
+    FinishTask: (Notified, CommandFailed),
+}
+"""Which events answer which command."""
+
+COMMANDS: Final[dict[str, type[Command]]] = {command.__name__: command for command in QUEUE_OF}
+"""Commands by type name."""
+
 _COMMANDS: Final = TypeAdapter[AnyCommand](AnyCommand)
 _EVENTS: Final = TypeAdapter[AnyEvent](AnyEvent)
 

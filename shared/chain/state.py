@@ -98,6 +98,14 @@ class LogEntry(_State):
     text: str
 
 
+class Outgoing(_State):
+    """A message that was decided and is to be sent: a command, or an event to the chain itself."""
+
+    message: AnyCommand | AnyEvent
+    due: AwareDatetime | None = None
+    """Not before this time; None: at once."""
+
+
 class Progress(_State):
     """Counts of cells and evaluations."""
 
@@ -159,10 +167,8 @@ class Chain(_State):
     """Commands ordered so far: numbers the next one."""
     awaiting: dict[str, str] = Field(default_factory=dict)
     """Command id → command type, for the commands in flight."""
-    outbox: tuple[AnyCommand | AnyEvent, ...] = ()
+    outbox: tuple[Outgoing, ...] = ()
     """To be sent: filled by the write that decided it, emptied once all was sent."""
-    outbox_due: dict[str, AwareDatetime] = Field(default_factory=dict)
-    """Message id → not before this time, for scheduled messages of the outbox."""
     journal: tuple[LogEntry, ...] = ()
     """Log lines not yet appended to the log."""
     log_lines: Annotated[int, Field(ge=0)] = 0

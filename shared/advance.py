@@ -1,0 +1,104 @@
+"""One event → one decision → one conditional write → its messages sent: the loop that carries every chain.
+
+State, outbox and new log lines are one write, conditional on the ETag. Then the log lines are appended, the outbox is
+sent, and a second conditional write empties both. A crash in between leaves the outbox where the redelivered event, or
+`housekeeping`, finds and sends it again: every message has a fixed id, so the repeat is dropped or found stale.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from pydantic import ValidationError
+
+from shared import chain_store, dead_letters
+from shared.chain.decide import decide
+from shared.chain.messages import (
+    AnyEvent,
+    ChainRequested,
+    Queue,
+    event_id,
+    parse_event,
+    parse_request,
+)
+from shared.chain.state import Chain
+from shared.delivery import Delivery
+from shared.envelopes import addressed
+from shared.errors import Conflict, Malformed, NotFound, Transient
+from shared.names import chain_id
+from shared.ports import OutgoingMessage, Ports
+
+log = logging.getLogger("genaiops.chain")
+
+ATTEMPTS: Final = 5
+"""How often a lost conditional write is tried again before the event goes back to its queue."""
+
+
+def start(ports: Ports, delivery: Delivery) -> None:
+    """Handle a message of chain-requests: begin the chain that it asks for, or find it begun."""
+    try:
+        request = parse_request(delivery.body)
+        identifier = chain_id(request.use_case, request.kind, request.request_id)
+        event = ChainRequested(id=event_id(identifier), chain=identifier, at=delivery.enqueued_at, request=request)
+    except (Malformed, ValidationError) as error:
+        dead_letters.reject(ports, delivery, str(error))
+        return
+    apply(ports, event)
+
+
+def advance(ports: Ports, delivery: Delivery) -> None:
+    """Handle a message of chain-events."""
+    try:
+        event = parse_event(delivery.body)
+    except Malformed as error:
+        dead_letters.reject(ports, delivery, str(error))
+        return
+    apply(ports, event)
+
+
+def apply(ports: Ports, event: AnyEvent) -> None:
+    """Let the chain answer the event.
+
+    Raises:
+        Transient: other writers were faster every time; deliver the event again.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            if _applied(ports, event):
+                return
+        except Conflict:
+            log.info("%s: somebody else wrote the chain; deciding %s again", event.chain, event.type)
+    raise Transient(f"The chain {event.chain} was written by others {ATTEMPTS} times in a row.")
+
+
+def _applied(ports: Ports, event: AnyEvent) -> bool:
+    try:
+        chain, etag = chain_store.load(ports.blobs, event.chain)
+    except NotFound:
+        chain, etag = None, ""
+    if chain is not None and (chain.outbox or chain.journal):  # a crash came between the write and the sending
+        chain, etag = relay(ports, chain, etag)
+    decision = decide(chain, event)
+    if decision.stale or decision.chain is None:
+        log.info("%s: %s changes nothing: %s", event.chain, event.type, decision.stale)
+        return True
+    decided = decision.chain.model_copy(update={"outbox": decision.messages})
+    etag = chain_store.save(ports.blobs, decided, etag) if etag else chain_store.create(ports.blobs, decided)
+    relay(ports, decided, etag)
+    return True
+
+
+def relay(ports: Ports, chain: Chain, etag: str) -> tuple[Chain, str]:
+    """Append the journal, send the outbox, empty both. Raises Conflict if somebody else wrote the chain."""
+    chain_store.append_log(ports.blobs, chain.id, chain.journal)
+    for entry in chain.journal:
+        log.log(logging.getLevelName(entry.level.upper()), "%s: %s", chain.id, entry.text)
+    by_queue: dict[Queue, list[OutgoingMessage]] = {}
+    for outgoing in chain.outbox:
+        queue, message = addressed(outgoing)
+        by_queue.setdefault(queue, []).append(message)
+    for queue, messages in by_queue.items():
+        ports.bus.send(ports.settings.queues[queue], messages)
+    sent = chain.model_copy(update={"outbox": (), "journal": ()})
+    return sent, chain_store.save(ports.blobs, sent, etag)

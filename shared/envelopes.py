@@ -1,0 +1,45 @@
+"""Envelopes: how commands and events are addressed and wrapped for the bus.
+
+The MessageId is the command's or event's own id, so that duplicate detection knows a repeat; events carry their chain as
+session, so that one consumer at a time advances a chain.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.chain.messages import QUEUE_OF, AnyEvent, Command, Queue
+from shared.chain.state import Outgoing
+from shared.ports import OutgoingMessage, Ports
+
+
+def addressed(outgoing: Outgoing) -> tuple[Queue, OutgoingMessage]:
+    """Where a message of the outbox goes, and its envelope."""
+    message = outgoing.message
+    if isinstance(message, Command):
+        return QUEUE_OF[type(message)], envelope(message, message.id, outgoing.due)
+    return Queue.CHAIN_EVENTS, envelope(message, message.id, outgoing.due, session=message.chain)
+
+
+def envelope(
+    message: Command | AnyEvent, message_id: str, due: datetime | None = None, *, session: str | None = None
+) -> OutgoingMessage:
+    """The envelope of a command or an event."""
+    return OutgoingMessage(
+        body=message.model_dump_json().encode(),
+        message_id=message_id,
+        session_id=session,
+        deliver_at=due,
+        subject=type(message).__name__,
+        correlation_id=message.chain,
+    )
+
+
+def send_event(ports: Ports, event: AnyEvent) -> None:
+    """Put an event on chain-events."""
+    ports.bus.send(ports.settings.queues[Queue.CHAIN_EVENTS], [envelope(event, event.id, session=event.chain)])
+
+
+def send_command(ports: Ports, command: Command, message_id: str, due: datetime) -> None:
+    """Put a command on its queue again, to be delivered at `due` under an id of its own."""
+    ports.bus.send(ports.settings.queues[QUEUE_OF[type(command)]], [envelope(command, message_id, due)])
