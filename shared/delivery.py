@@ -40,12 +40,17 @@ def delivery_of(queue: Queue, message: func.ServiceBusMessage) -> Delivery:
         enqueued = datetime.now(UTC)
     elif enqueued.tzinfo is None:
         enqueued = enqueued.replace(tzinfo=UTC)
+    properties = {str(key): str(value) for key, value in (message.application_properties or {}).items()}
+    # The broker writes the reason into the application properties; the metadata of that name can be shadowed by a body.
+    reason = properties.get("DeadLetterReason") or message.dead_letter_reason
+    description = properties.get("DeadLetterErrorDescription") or message.dead_letter_error_description
     return Delivery(
         queue=queue,
         body=message.get_body(),
         message_id=message.message_id or "",
         count=message.delivery_count or 1,
         enqueued_at=enqueued,
-        properties={str(key): str(value) for key, value in (message.application_properties or {}).items()},
-        dead_letter_reason=message.dead_letter_source or "",
+        properties=properties,
+        dead_letter_reason=reason or "",
+        dead_letter_description=description or "",
     )
