@@ -1,0 +1,69 @@
+"""What every test shares: an environment without the reader's own settings, and Chromium for the pages' tests.
+
+Where Chromium is missing, the browser tests are left out and the terminal says so at the end; on a build server that is
+an error, so that a green build always means that the pages were looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+CHROMIUM_NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
+NOT_LOOKED_AT = (
+    "The browser tests did NOT run: no Chromium was found. Install it (Debian: apt-get install chromium) "
+    "or name it in GENAIOPS_CHROMIUM."
+)
+
+
+def find_chromium() -> str | None:
+    """The browser that the pages' tests drive: GENAIOPS_CHROMIUM, or the first known name on the path."""
+    named = os.environ.get("GENAIOPS_CHROMIUM")
+    candidates = (named,) if named else CHROMIUM_NAMES
+    return next((found for name in candidates if (found := shutil.which(name))), None)
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+def pytest_configure() -> None:
+    for variable in [name for name in os.environ if name.startswith("GENAIOPS_") and name != "GENAIOPS_CHROMIUM"]:
+        del os.environ[variable]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if _in_ci() and find_chromium() is None and not hasattr(session.config, "workerinput"):
+        pytest.exit(NOT_LOOKED_AT, returncode=1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if find_chromium() is not None:
+        return
+    browser_tests = Path(__file__).parent / "browser"
+    left_out = [item for item in items if browser_tests in item.path.parents]
+    items[:] = [item for item in items if browser_tests not in item.path.parents]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if find_chromium() is None:
+        terminalreporter.section("pages were not looked at", sep="!", red=True, bold=True)
+        terminalreporter.write_line(NOT_LOOKED_AT, red=True)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser, for playwright's `executable_path`."""
+    found = find_chromium()
+    assert found is not None, NOT_LOOKED_AT
+    return found
