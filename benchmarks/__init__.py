@@ -1,0 +1,1 @@
+"""Measurements that print their own figures, each a command of its own."""

@@ -1,0 +1,1 @@
+"""`python -m genaiops`: the command line, the embedded host, the stand-in model and the demo."""

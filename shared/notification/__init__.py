@@ -1,0 +1,1 @@
+"""Notification: telling approvers, pull requests and the pipeline that waits."""
