@@ -1,0 +1,132 @@
+"""What prompt flow is fed: a flow's DAG with variants and parameters applied, and connections in the engine's own form.
+
+The flow runner and the local endpoints both start here, so that what was evaluated is what is deployed. Nothing of
+prompt flow is imported: the results are plain dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from shared.connections import Connection
+from shared.errors import BusinessFailure
+
+DAG_FILE: Final = "flow.dag.yaml"
+
+
+def read_dag(flow: Path) -> dict[str, Any]:
+    """The flow's `flow.dag.yaml` as it is written.
+
+    Raises:
+        BusinessFailure: it is missing, is not YAML, or has no list of nodes.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    file = flow / DAG_FILE
+    try:
+        dag = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise BusinessFailure(f"{flow.name}/{DAG_FILE} does not exist: a flow's folder must hold it.") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise BusinessFailure(f"{flow.name}/{DAG_FILE} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(dag, dict) or not isinstance(dag.get("nodes"), list):
+        raise BusinessFailure(f"{flow.name}/{DAG_FILE} has no list `nodes`: a DAG flow must have one.")
+    for number, node in enumerate(dag["nodes"], start=1):
+        if not isinstance(node, dict) or not isinstance(node.get("name"), str):
+            raise BusinessFailure(f"{flow.name}/{DAG_FILE}: node {number} has no `name`: every node must have one.")
+    return dag
+
+
+def materialised_dag(flow: Path, variants: Mapping[str, str], parameters: Mapping[str, object]) -> dict[str, Any]:
+    """The flow's DAG with one variant chosen per node and the parameters set: no `node_variants` are left in it.
+
+    Nodes that `variants` does not name use their default variant. `parameters` are `<node>.<input>` → value and are set
+    on top of the variant, for prompt flow itself ignores overrides of a node that uses variants.
+
+    Raises:
+        BusinessFailure: the DAG cannot be read, or a node, variant or parameter does not exist in it.
+    """
+    dag = read_dag(flow)
+    where = f"{flow.name}/{DAG_FILE}"
+    choices: Mapping[str, Any] = dag.pop("node_variants", None) or {}
+    names = [node["name"] for node in dag["nodes"]]
+    for node in variants:
+        if node not in names:
+            raise BusinessFailure(
+                f"{where} has no node {node!r} to choose a variant of; its nodes are {_listed(names)}."
+            )
+    dag["nodes"] = [_with_variant(node, choices, variants, where) for node in dag["nodes"]]
+    by_name = {node["name"]: node for node in dag["nodes"]}
+    for key, value in parameters.items():
+        name, dot, parameter = key.partition(".")
+        if not dot or not parameter:
+            raise BusinessFailure(f"The parameter {key!r} is not of the form <node>.<input>.")
+        if name not in by_name:
+            raise BusinessFailure(f"The parameter {key!r} names no node of {where}; its nodes are {_listed(names)}.")
+        by_name[name]["inputs"] = {**(by_name[name].get("inputs") or {}), parameter: value}
+    return dag
+
+
+def _with_variant(
+    node: dict[str, Any], choices: Mapping[str, Any], variants: Mapping[str, str], where: str
+) -> dict[str, Any]:
+    name = node["name"]
+    if not node.get("use_variants"):
+        if name in variants:
+            raise BusinessFailure(
+                f"{where}: the node {name!r} does not use variants (`use_variants: true`), so {variants[name]!r} of it"
+                " cannot be chosen."
+            )
+        return node
+    block = choices.get(name) or {}
+    known = block.get("variants") or {}
+    chosen = variants.get(name) or block.get("default_variant_id")
+    if chosen not in known:
+        raise BusinessFailure(
+            f"{where}: `node_variants` has no variant {chosen!r} of the node {name!r}; it has {_listed(known) or 'none'}."
+        )
+    return {"name": name, **{key: value for key, value in known[chosen]["node"].items() if key != "name"}}
+
+
+def used_connections(dag: Mapping[str, Any], connections: Mapping[str, Connection]) -> list[str]:
+    """Names of the connections that the nodes of a materialised DAG refer to, in the order of `connections`."""
+    named = {node.get("connection") for node in dag["nodes"]}
+    for node in dag["nodes"]:
+        named.update(value for value in (node.get("inputs") or {}).values() if isinstance(value, str))
+    return [name for name in connections if name in named]
+
+
+def engine_connections(connections: Mapping[str, Connection]) -> dict[str, dict[str, Any]]:
+    """The connections as prompt flow takes them in memory: nothing is stored, no keyring is asked.
+
+    Raises:
+        BusinessFailure: an `api_type` that is neither `azure` nor `openai`.
+    """
+    return {name: _engine_connection(connection) for name, connection in connections.items()}
+
+
+def _engine_connection(connection: Connection) -> dict[str, Any]:
+    match connection.api_type:
+        case "azure":
+            kind = "AzureOpenAIConnection"
+            value = {
+                "api_key": connection.api_key,
+                "api_base": connection.api_base,
+                "api_type": "azure",
+                "api_version": connection.api_version,
+            }
+        case "openai":
+            kind = "OpenAIConnection"
+            value = {"api_key": connection.api_key, "base_url": connection.api_base}
+        case other:
+            raise BusinessFailure(
+                f"The connection {connection.name!r} has the api_type {other!r}; it must be 'azure' or 'openai'."
+            )
+    return {"type": kind, "name": connection.name, "module": "promptflow.connections", "value": value}
+
+
+def _listed(names: object) -> str:
+    return ", ".join(repr(name) for name in names) if isinstance(names, list | dict) else ""
