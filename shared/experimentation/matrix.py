@@ -50,7 +50,10 @@ class PreparedDataset(BaseModel):
     rows: Annotated[int, Field(ge=0)]
     """Rows used (after `max_rows`)."""
     source: str
+    """The file's name or path as people know it; its ending tells the format."""
     description: str = ""
+    mappings: Mapping[str, object] = Field(default_factory=dict)
+    """For an experiment dataset: flow input → mapping, complete."""
 
 
 class PreparedEvaluator(BaseModel):

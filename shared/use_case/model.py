@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 
@@ -18,7 +19,7 @@ class Dataset:
 
     name: str
     source: str
-    """As written: a path, or (from the second release on) `azureml:<name>:<version>`."""
+    """As written: a path."""
     path: Path
     """The file that `source` resolved to."""
     description: str
@@ -90,6 +91,14 @@ class Deployment:
     """Calls of the integration test, through the traffic split."""
 
 
+class Reuse(StrEnum):
+    """What of earlier chains with the same content may be taken instead of being run again."""
+
+    NONE = "none"
+    RUNS = "runs"
+    LINES = "lines"
+
+
 @dataclass(frozen=True)
 class UseCase:
     """A use case folder in one environment."""
@@ -109,6 +118,7 @@ class UseCase:
     approval: Approval = Approval()
     deployment: Deployment | None = None
     runtime: str | None = None
+    reuse: Reuse = Reuse.NONE
     tolerated_failures: float = 0.0
     concurrency: int = 32
     line_timeout_s: float = 120.0
