@@ -1,4 +1,1 @@
-"""Datasets: reading them line by line, and mapping their columns to the inputs of a flow.
-
-A bad line is named by its number.
-"""
+"""Datasets: reading JSON Lines and CSV, knowing what is in them, and mapping their columns to a flow's inputs."""

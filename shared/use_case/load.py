@@ -1,0 +1,195 @@
+"""Reads a use case folder in one environment, or says everything that is wrong with it.
+
+`experiment.yaml` is read, then the blocks of `experiment.<environment>.yaml` take the place of its blocks (never of its
+name or flow). Then the blocks are checked against each other, the flows, and the datasets' columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared.names import checked
+from shared.use_case import options
+from shared.use_case.block import Block
+from shared.use_case.data import DataReader
+from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
+from shared.use_case.model import Evaluator, UseCase
+from shared.use_case.problems import InvalidUseCase, Problems, one_of
+from shared.use_case.sources import EXPERIMENT, flow_folder, flows_in, overlays
+from shared.use_case.yaml_file import Document, read_yaml
+
+__all__ = ["DEFAULT_ENVIRONMENT", "InvalidUseCase", "load"]
+
+DEFAULT_ENVIRONMENT: Final = "dev"
+"""The environment that needs no overlay; every other one is known by its file `experiment.<environment>.yaml`."""
+
+FIXED: Final = ("name", "flow")
+"""What no overlay changes."""
+KEYS: Final = (
+    *FIXED,
+    "description",
+    "connections",
+    "datasets",
+    "evaluators",
+    "runtime",
+    "parameters",
+    "gates",
+    "approval",
+    "deployment",
+    "reuse",
+    "tolerated_failures",
+    "concurrency",
+    "line_timeout_s",
+)
+
+
+def load(folder: Path, environment: str, *, data: Path | None, read_data: bool = True) -> UseCase:
+    """Read and validate a use case.
+
+    Args:
+        folder: the use case folder, holding `experiment.yaml`.
+        environment: whose overlay `experiment.<environment>.yaml` applies.
+        data: the folder that holds a folder of datasets per use case (`settings.data`); None: the use case brings its
+            own, as an unpacked bundle does.
+        read_data: whether the datasets are read to check their columns; False for a use case that was checked before.
+
+    Raises:
+        InvalidUseCase: with every problem that was found.
+        InvalidName: the environment is no name.
+    """
+    checked(environment, "environment")
+    problems = Problems()
+    use_case = _Loader(folder.resolve(), problems, data, read_data).load(environment)
+    problems.raise_if_any()
+    assert use_case is not None
+    return use_case
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """A flow that a block names; no facts where the flow itself has problems."""
+
+    folder: Path
+    facts: FlowFacts | None
+
+
+class _Loader:
+    """Reads one use case; everything wrong goes to `problems`."""
+
+    def __init__(self, folder: Path, problems: Problems, data: Path | None, read_data: bool) -> None:
+        self.folder = folder
+        self.problems = problems
+        self.data = data
+        self.read_data = read_data
+        self.flows: dict[Path, FlowFacts | None] = {}
+        self.used: dict[str, Block] = {}
+        """Connection → the block that names the flow that uses it."""
+
+    def load(self, environment: str) -> UseCase | None:
+        """The use case, if its file can be read at all; it is of use only where there is no problem."""
+        base = self.base()
+        overlay = self.overlay(environment, base)
+        if base is None:
+            return None
+        name = base.name("name")
+        flow = self.flow(base, name)
+
+        def holder(key: str) -> Block:
+            return overlay if overlay is not None and key in overlay else base
+
+        reader = DataReader(
+            folder=self.folder,
+            outside=self.data / name if self.data is not None and name else None,
+            flow=flow.facts,
+            read_data=self.read_data,
+        )
+        datasets = reader.experiment_datasets(holder("datasets").child("datasets"))
+        evaluators = self.evaluators(holder("evaluators").child("evaluators"), reader, base)
+        return UseCase(
+            name=name,
+            folder=self.folder,
+            environment=environment,
+            description=holder("description").text("description", default="") or "",
+            flow=flow.folder,
+            datasets=datasets,
+            evaluators=evaluators,
+            connections=options.connections(holder("connections").child("connections"), self.used),
+            parameters=options.parameters(holder("parameters").child("parameters"), flow.facts),
+            gates=options.gates(holder("gates").child("gates"), evaluators),
+            approval=options.approval(holder("approval").child("approval")),
+            deployment=options.deployment(holder("deployment").child("deployment"), flow.facts, name),
+            runtime=holder("runtime").text("runtime"),
+            reuse=options.reuse(holder("reuse").child("reuse")),
+            tolerated_failures=holder("tolerated_failures").number("tolerated_failures", 0, 1) or 0.0,
+            concurrency=holder("concurrency").integer("concurrency", 1, 1_000) or UseCase.concurrency,
+            line_timeout_s=holder("line_timeout_s").number("line_timeout_s", 0.1, 86_400) or UseCase.line_timeout_s,
+        )
+
+    def base(self) -> Block | None:
+        """`experiment.yaml`."""
+        document = read_yaml(self.folder / EXPERIMENT, EXPERIMENT, self.problems)
+        return self.top(document).mapping(KEYS) if document is not None else None
+
+    def overlay(self, environment: str, base: Block | None) -> Block | None:
+        """The overlay of the environment; None where it has none (or an empty one)."""
+        found = overlays(self.folder)
+        if environment not in found:
+            if environment != DEFAULT_ENVIRONMENT:
+                known = one_of(environment, {DEFAULT_ENVIRONMENT, *found}, "environment of this use case")
+                self.problems.add(
+                    EXPERIMENT, 0, "environment", f"{known}; or add experiment.{environment}.yaml, which may be empty"
+                )
+            return None
+        document = read_yaml(self.folder / found[environment], found[environment], self.problems, may_be_empty=True)
+        if document is None or document.value is None:
+            return None
+        block = self.top(document).mapping(KEYS)
+        for key in FIXED:
+            if block is not None and base is not None and key in block and block.value[key] != base.value.get(key):
+                block.problem(f"an overlay never changes the {key} ({base.value.get(key)!r}); remove this key", key)
+        return block
+
+    def top(self, document: Document) -> Block:
+        """The whole file as a block."""
+        return Block(document, (), document.value, self.problems, self.folder)
+
+    def flow(self, block: Block, name: str) -> _Flow:
+        """The flow that a block's `flow` (or, without one, its name) means."""
+        written = block.text("flow") or name
+        key = "flow" if "flow" in block else "name"
+        folder = flow_folder(written, self.folder) if written else None
+        if folder is None:
+            if written:
+                there = one_of(written, flows_in(self.folder), f"folder with a {FLOW_FILE}")
+                block.problem(f"{there} (a path in the use case folder, or a name in its flows/)", key)
+            return _Flow(self.folder, None)
+        if folder not in self.flows:
+            file = (folder / FLOW_FILE).relative_to(self.folder).as_posix()
+            self.flows[folder] = read_flow(folder, file, self.problems)
+        facts = self.flows[folder]
+        for connection in facts.connections if facts is not None else ():
+            self.used.setdefault(connection, block.child(key))
+        return _Flow(folder, facts)
+
+    def evaluators(self, block: Block, reader: DataReader, base: Block) -> tuple[Evaluator, ...]:
+        """The evaluators, with the datasets that this environment runs.
+
+        An overlay may replace the datasets and keep the evaluators: those then lose the datasets that only the base
+        file has.
+        """
+        listed = base.value.get("datasets")
+        keeps = block.document is base.document and isinstance(listed, list)
+        elsewhere = {str(dataset.get("name")) for dataset in listed if isinstance(dataset, dict)} if keeps else set()
+        found: list[Evaluator] = []
+        for item in block.items():
+            if item.mapping(("name", "flow", "datasets", "description")) is None:
+                continue
+            name = item.name("name")
+            if any(evaluator.name == name for evaluator in found):
+                item.problem(f"there is another evaluator named {name!r}; names must differ", "name")
+            flow = self.flow(item, name)
+            datasets = reader.evaluator_datasets(item.child("datasets"), flow.facts, elsewhere)
+            found.append(Evaluator(name=name, flow=flow.folder, datasets=tuple(datasets)))
+        return tuple(found)

@@ -1,0 +1,213 @@
+"""The optional blocks of `experiment.yaml`: parameters, gates, approval, deployment, and single values.
+
+Each reader checks its block alone and against what the flow and the other blocks offer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from shared.use_case.block import Block
+from shared.use_case.flow_facts import FlowFacts
+from shared.use_case.model import Approval, Deployment, Evaluator, Gate, Gates, Reuse
+from shared.use_case.problems import one_of
+from shared.use_case.sources import file_in, is_inside
+
+LONGEST_TIMEOUT_MINUTES = 7 * 24 * 60
+
+
+def parameters(block: Block, facts: FlowFacts | None) -> dict[str, tuple[object, ...]]:
+    """`parameters`: `<node>.<input>` → the values to try."""
+    found: dict[str, tuple[object, ...]] = {}
+    for entry in block.entries():
+        key = str(entry.path[-1])
+        values = entry.items()
+        if not values:
+            entry.problem("needs a list of one or more values; the first is the default")
+        seen: list[str] = []
+        for value in values:
+            text = json.dumps(value.value, sort_keys=True)
+            if text in seen:
+                value.problem(f"{text} is there twice; remove one"[:200])
+            if "NaN" in text or "Infinity" in text or (isinstance(value.value, str) and value.value.startswith("${")):
+                value.problem(f"is {text}; expected a constant"[:200])
+            seen.append(text)
+        _known_input(entry, key, facts)
+        found[key] = tuple(value.value for value in values)
+    return found
+
+
+def _known_input(entry: Block, key: str, facts: FlowFacts | None) -> None:
+    node, dot, name = key.partition(".")
+    if not dot or not name:
+        entry.problem(f"{key!r} must have the form <node>.<input>, for example `classify.temperature`")
+        return
+    if facts is None:
+        return
+    if node not in facts.nodes:
+        entry.problem(one_of(node, facts.nodes, "node of the flow"))
+        return
+    takes = facts.takes(node)
+    if takes is not None and name not in takes:
+        entry.problem(one_of(name, takes, f"input of the node {node!r}"))
+        return
+    if any(str(spec.inputs.get(name, "")).startswith("${") for spec in facts.nodes[node].values()):
+        entry.problem("this input is fed by the flow, so that a constant would cut it off; choose another input")
+
+
+def gates(block: Block, evaluators: tuple[Evaluator, ...]) -> Gates:
+    """`gates`: the metric that chooses the candidate, and the limits."""
+    if block.value is None or block.mapping({"choose_by", "checks"}) is None:
+        return Gates()
+    chosen = block.text("choose_by")
+    checks: list[Gate] = []
+    for item in block.child("checks").items():
+        if item.mapping({"metric", "dataset", "at_least", "at_most", "max_drop"}) is None:
+            continue
+        metric = item.text("metric", required=True)
+        evaluator, name = _metric(item, "metric", metric, evaluators) if metric else ("", "")
+        dataset = item.text("dataset")
+        measured = {d.reference or d.name for e in evaluators if e.name == evaluator for d in e.datasets}
+        if dataset is not None and measured and dataset not in measured:
+            item.problem(one_of(dataset, measured, f"dataset that {evaluator!r} is run for"), "dataset")
+        at_least = item.number("at_least", -math.inf)
+        at_most = item.number("at_most", -math.inf)
+        max_drop = item.number("max_drop", 0)
+        if not {"at_least", "at_most", "max_drop"} & item.value.keys():
+            item.problem("sets no limit; expected at_least, at_most or max_drop")
+        if at_least is not None and at_most is not None and at_least > at_most:
+            item.problem(f"at_least ({at_least:g}) is above at_most ({at_most:g}), so that nothing passes", "at_least")
+        checks.append(Gate(evaluator, name, dataset, at_least, at_most, max_drop))
+    choose_by = _metric(block, "choose_by", chosen, evaluators) if chosen else None
+    return Gates(choose_by=choose_by, checks=tuple(checks))
+
+
+def _metric(block: Block, key: str, written: str, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
+    evaluator, dot, metric = written.partition(".")
+    if not dot or not metric:
+        block.problem(f"is {written!r}; expected <evaluator>.<metric>, for example `classification.accuracy`", key)
+    elif evaluator not in (names := [e.name for e in evaluators]):
+        hint = "" if names else "; an overlay that empties `evaluators` must replace `gates` as well"
+        block.problem(one_of(evaluator, names, "evaluator") + hint, key)
+    return evaluator, metric
+
+
+def approval(block: Block) -> Approval:
+    """`approval`: who, and how long."""
+    default = Approval()
+    if block.value is None or block.mapping({"approvers", "timeout_minutes", "reminder_minutes"}) is None:
+        return default
+    approvers = block.texts("approvers")
+    if "approvers" in block and not approvers:
+        block.problem("names nobody; expected one or more approvers", "approvers")
+    timeout = block.number("timeout_minutes", 0.01, LONGEST_TIMEOUT_MINUTES) or default.timeout_minutes
+    reminder = block.number("reminder_minutes", 0)
+    if reminder is not None and reminder >= timeout:
+        block.problem(f"is {reminder:g}, which is not before the timeout of {timeout:g} minutes", "reminder_minutes")
+    return Approval(
+        approvers=approvers or default.approvers,
+        timeout_minutes=timeout,
+        reminder_minutes=reminder if reminder is not None else min(default.reminder_minutes, timeout / 2),
+    )
+
+
+def deployment(block: Block, facts: FlowFacts | None, use_case: str) -> Deployment | None:
+    """`deployment`: where to, and how it is tested there."""
+    keys = {"endpoint", "traffic", "after_ci", "sample_request", "expected_outputs", "max_latency_ms", "test_calls"}
+    if block.value is None or block.mapping(keys) is None:
+        return None
+    default = Deployment(endpoint=block.name("endpoint", required=False) or use_case.replace("_", "-"))
+    traffic = block.integer("traffic", 0, 100)
+    expected = block.texts("expected_outputs")
+    for index, output in enumerate(expected):
+        if facts is not None and output not in facts.outputs:
+            block.problem(one_of(output, facts.outputs, "output of the flow"), "expected_outputs", index)
+    return Deployment(
+        endpoint=default.endpoint,
+        traffic=default.traffic if traffic is None else traffic,
+        after_ci=block.flag("after_ci"),
+        sample_request=_sample_request(block, facts),
+        expected_outputs=expected,
+        max_latency_ms=block.number("max_latency_ms", 1),
+        test_calls=block.integer("test_calls", 1, 1_000) or default.test_calls,
+    )
+
+
+def _sample_request(block: Block, facts: FlowFacts | None) -> Any:
+    key = "sample_request"
+    written = block.text(key)
+    if written is None:
+        return None
+    folder = block.folder
+    path = file_in(folder, written)
+    if path is None:
+        outside = "" if is_inside(written) else " (a path inside the use case folder, without `..`)"
+        block.problem(f"there is no file {written!r}; expected a JSON file{outside}", key)
+        return None
+    try:
+        body = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        block.problem(f"{written!r} is not valid JSON: {error}"[:300], key)
+        return path
+    if not isinstance(body, dict):
+        block.problem(f"{written!r} must hold one JSON object: the flow's inputs", key)
+    elif facts is not None:
+        for name, spec in facts.inputs.items():
+            if spec.required and name not in body:
+                block.problem(f"{written!r} lacks the flow's input {name!r}", key)
+        for name in body:
+            if name not in facts.inputs:
+                block.problem(f"{written!r}: " + one_of(name, facts.inputs, "input of the flow"), key)
+    return path
+
+
+def reuse(block: Block) -> Reuse:
+    """`reuse`: what of earlier chains may be taken."""
+    if block.value is None:
+        return Reuse.NONE
+    try:
+        return Reuse(str(block.value))
+    except ValueError:
+        block.problem(one_of(block.value, [r.value for r in Reuse], "kind of reuse"))
+        return Reuse.NONE
+
+
+def connections(block: Block, used: Mapping[str, Block]) -> tuple[str, ...]:
+    """`connections`: their names; `used` are those of the flows' nodes, with the block that names each flow.
+
+    Without the block, the connections are those that the flows use.
+    """
+    if block.value is None:
+        return tuple(sorted(used))
+    names: list[str] = []
+    for item in block.items():
+        if isinstance(item.value, str):
+            name = Block(item.document, item.path, {"name": item.value}, item.problems).name("name")
+        elif item.mapping() is None:
+            continue
+        else:
+            name = item.name("name", required=True)
+            _no_secrets(item)
+        if name in names:
+            item.problem(f"the connection {name!r} is there twice; remove one")
+        elif name:
+            names.append(name)
+    for name, flow in used.items():
+        if name not in names:
+            flow.problem(f"a node of this flow uses the connection {name!r}, which `connections` does not list")
+    return tuple(names)
+
+
+def _no_secrets(item: Block) -> None:
+    """A key in a file would travel in every bundle: only references such as `${api_key}` may stand there."""
+    secrets = item.value.get("secrets")
+    places: list[tuple[tuple[str, ...], object]] = [(("api_key",), item.value.get("api_key"))]
+    if isinstance(secrets, dict):
+        places += [(("secrets", str(key)), value) for key, value in secrets.items()]
+    for keys, value in places:
+        text = str(value or "").strip()
+        if text and not (text.startswith(("${", "<")) and text.endswith(("}", ">"))):
+            item.problem("holds a secret in clear; write ${api_key} here and put the key into `.env`", *keys)

@@ -1,0 +1,55 @@
+"""Problems of a use case folder, collected so that an author sees all of them at once.
+
+Every check adds to one `Problems`; `raise_if_any` ends the reading. A wrong name comes with the nearest right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from shared.errors import BusinessFailure
+from shared.use_case.model import Problem
+
+
+class InvalidUseCase(BusinessFailure):
+    """A use case folder that cannot be run; `problems` names every reason, by file and line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line)))
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__("\n  ".join([f"The use case is not valid: {count}.", *map(str, self.problems)]))
+
+
+@dataclass
+class Problems:
+    """The problems found so far."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, file: str, line: int, key: str, message: str) -> None:
+        """Note a problem; the same one is noted once, however many ways lead to it."""
+        problem = Problem(file=file, line=line, key=key, message=message)
+        if problem not in self.found:
+            self.found.append(problem)
+
+    def raise_if_any(self) -> None:
+        """Raises InvalidUseCase with everything that was found."""
+        if self.found:
+            raise InvalidUseCase(self.found)
+
+
+def one_of(found: object, allowed: Iterable[str], what: str) -> str:
+    """The sentence for a name that is none of `allowed`: the nearest one, and all of them where they are few."""
+    names = sorted(allowed)
+    if not names:
+        return f"{found!r} is no {what}: there is none"
+    close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.6)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    return (
+        f"{found!r} is no {what}{hint} Expected one of: {shown}"
+        if hint
+        else (f"{found!r} is no {what}; expected one of: {shown}")
+    )

@@ -1,0 +1,86 @@
+"""Where a use case's files are: flows inside its folder, datasets in its folder, its `data/`, or `data/<use case>/`.
+
+No path may leave those places, however it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from shared.use_case.flow_facts import FLOW_FILE
+from shared.use_case.problems import Problems
+from shared.use_case.yaml_file import read_yaml
+
+EXPERIMENT = "experiment.yaml"
+
+
+def overlays(folder: Path) -> Mapping[str, str]:
+    """Environment → file name, for every overlay `experiment.<environment>.yaml`."""
+    found = sorted(path.name for path in folder.glob("experiment.*.yaml") if path.is_file())
+    return {name.removeprefix("experiment.").removesuffix(".yaml"): name for name in found}
+
+
+def is_inside(written: str) -> bool:
+    """Whether a path, as written, is relative and stays below where it starts, on every platform."""
+    posix, windows = PurePosixPath(written), PureWindowsPath(written)
+    escapes = posix.is_absolute() or windows.is_absolute() or windows.drive or ".." in windows.parts
+    return bool(written.strip()) and "\x00" not in written and not escapes
+
+
+def file_in(root: Path, written: str) -> Path | None:
+    """The file at that path below `root`, or None; a link that leads out of `root` finds nothing."""
+    if not is_inside(written):
+        return None
+    target = (root / written).resolve()
+    return target if target.is_relative_to(root.resolve()) and target.is_file() else None
+
+
+def dataset_file(source: str, folder: Path, outside: Path | None) -> Path | None:
+    """The file that a dataset's `source` means; `outside` is `data/<use case>`. None: there is none."""
+    roots = [folder, folder / "data", *([outside] if outside else [])]
+    return next((found for root in roots if (found := file_in(root, source)) is not None), None)
+
+
+def flow_folder(written: str, folder: Path) -> Path | None:
+    """The folder that `flow` means: a path in the use case folder, or a name in its `flows/`. None: there is none."""
+    for candidate in (written, f"flows/{written}"):
+        found = file_in(folder, f"{candidate}/{FLOW_FILE}")
+        if found is not None:
+            return found.parent
+    return None
+
+
+def flows_in(folder: Path) -> list[str]:
+    """The flows that `flow` may name, for error messages."""
+    return sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"flows/*/{FLOW_FILE}"))
+
+
+def outside_files(folder: Path, data: Path | None) -> dict[str, Path]:
+    """Every dataset file outside the folder that any environment of the use case uses, by its `source`.
+
+    `data` holds a folder per use case. Files that cannot be found are left out: `load` reports them.
+    """
+    found: dict[str, Path] = {}
+    name = ""
+    for file in (EXPERIMENT, *overlays(folder).values()):
+        document = read_yaml(folder / file, file, Problems())
+        top = document.value if document and isinstance(document.value, dict) else {}
+        name = name or str(top.get("name", ""))
+        for source in _sources(top):
+            if data is not None and is_inside(name) and dataset_file(source, folder, None) is None:
+                path = file_in(data / name, source)
+                if path is not None:
+                    found[source] = path
+    return found
+
+
+def _sources(top: Mapping[str, object]) -> Iterator[str]:
+    evaluators = top.get("evaluators")
+    blocks = [top.get("datasets")]
+    if isinstance(evaluators, list):
+        blocks += [evaluator.get("datasets") for evaluator in evaluators if isinstance(evaluator, dict)]
+    for block in blocks:
+        for dataset in block if isinstance(block, list) else ():
+            if isinstance(dataset, dict) and isinstance(dataset.get("source"), str):
+                yield dataset["source"]

@@ -1,0 +1,99 @@
+"""What a node's prompt or Python tool may be given, found by reading its file, never by importing it.
+
+The code of a flow runs in its own process only; here it is text: a Jinja2 template's variables, a tool's signature.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Final
+
+MODEL_INPUTS: Final = frozenset(
+    {
+        "deployment_name",
+        "model",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "user",
+        "n",
+        "echo",
+        "logprobs",
+        "top_logprobs",
+        "best_of",
+        "suffix",
+        "functions",
+        "function_call",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "seed",
+        "detail",
+    }
+)
+"""Inputs of every `llm` node, beside the variables of its prompt: the model's own parameters."""
+
+
+def tool_inputs(kind: str, code: Path) -> frozenset[str] | None:
+    """The inputs that a node of this kind may take; None where the file does not tell (or takes anything)."""
+    match kind:
+        case "llm":
+            variables = _template_variables(code)
+            return None if variables is None else variables | MODEL_INPUTS
+        case "prompt":
+            return _template_variables(code)
+        case "python":
+            signature = _signature(code)
+            if signature is None or signature.kwarg is not None:
+                return None
+            return frozenset(argument.arg for argument in _arguments(signature))
+        case _:
+            return None
+
+
+def tool_connections(code: Path) -> frozenset[str]:
+    """The arguments of a Python tool whose annotation says that they are connections."""
+    signature = _signature(code)
+    if signature is None:
+        return frozenset()
+    return frozenset(
+        argument.arg
+        for argument in _arguments(signature)
+        if argument.annotation is not None and "Connection" in ast.unparse(argument.annotation)
+    )
+
+
+def _template_variables(code: Path) -> frozenset[str] | None:
+    from jinja2 import Environment, TemplateError, meta
+
+    try:
+        # The template is parsed, never rendered: nothing in it can run or needs escaping.
+        parsed = Environment(autoescape=True).parse(code.read_text(encoding="utf-8"))
+    except (TemplateError, UnicodeDecodeError):
+        return None
+    return frozenset(meta.find_undeclared_variables(parsed))
+
+
+def _signature(code: Path) -> ast.arguments | None:
+    """The signature of the function under `@tool`; None where there is none, or it cannot be read."""
+    try:
+        tree = ast.parse(code.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for decorator in node.decorator_list:
+                called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if ast.unparse(called).split(".")[-1] == "tool":
+                    return node.args
+    return None
+
+
+def _arguments(signature: ast.arguments) -> list[ast.arg]:
+    return [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]

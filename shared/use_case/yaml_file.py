@@ -1,0 +1,187 @@
+"""YAML files, read with the line of every key and value, so that a problem can say where it is.
+
+Only plain data comes out (no tags, no dates, no shared objects), and a file that would explode when its aliases are
+expanded is refused before anything is expanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from shared.use_case.problems import Problems
+
+LARGEST_FILE: Final = 1024 * 1024
+"""Bytes. Data belongs into datasets, not into YAML."""
+MOST_VALUES: Final = 50_000
+"""Values of a file once its aliases are expanded."""
+
+Path_ = tuple[str | int, ...]
+_TAG: Final = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file's content and where each part of it stands."""
+
+    file: str
+    """The name that problems show."""
+    value: Any
+    lines: Mapping[Path_, int] = field(default_factory=dict)
+
+    def line(self, *path: str | int) -> int:
+        """The line of that key, or of its nearest parent that has one."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.lines:
+                return self.lines[path[:length]]
+        return 1
+
+
+def read_yaml(path: Path, file: str, problems: Problems, *, may_be_empty: bool = False) -> Document | None:
+    """Read a file; None if it cannot be read, with the reason in `problems`."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        problems.add(file, 0, "file", f"cannot be read ({error.strerror}); expected a YAML file at this path")
+        return None
+    if len(content) > LARGEST_FILE:
+        problems.add(file, 0, "file", f"has {len(content):,} bytes; at most {LARGEST_FILE:,} are allowed")
+        return None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problems.add(
+            file, line, "file", f"byte 0x{content[error.start]:02x} is not UTF-8; save the file in UTF-8 encoding"
+        )
+        return None
+    return _parse(text, file, problems, may_be_empty)
+
+
+def _parse(text: str, file: str, problems: Problems, may_be_empty: bool) -> Document | None:
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        root = yaml.compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 0
+        said = " ".join(part for part in (error.context, error.problem) if part)
+        hint = "; indent with spaces, never with tabs" if "'\\t'" in said else ""
+        problems.add(file, line, "file", f"is not valid YAML: {said}{hint}")
+        return None
+    except YAMLError as error:  # the reader's error: a character that YAML does not allow, which has no mark
+        position = getattr(error, "position", 0) or 0
+        problems.add(file, text.count("\n", 0, position) + 1, "file", "holds a control character; remove it")
+        return None
+    except RecursionError:
+        problems.add(file, 0, "file", "is nested too deeply; expected a few levels")
+        return None
+    if root is None and may_be_empty:
+        return Document(file=file, value=None)
+    if root is None:
+        problems.add(file, 1, "file", "is empty; expected keys such as `name` and `datasets`")
+        return None
+    reader = _Reader(yaml, file, problems)
+    if reader.size(root) > MOST_VALUES:
+        problems.add(
+            file, 1, "file", f"has more than {MOST_VALUES:,} values once its anchors are expanded; write less of them"
+        )
+        return None
+    return Document(file=file, value=reader.value(root, ()), lines=reader.lines)
+
+
+class _Reader:
+    """Turns the node graph of one file into plain data, noting lines."""
+
+    def __init__(self, yaml: YAML, file: str, problems: Problems) -> None:
+        self.yaml = yaml
+        self.file = file
+        self.problems = problems
+        self.lines: dict[Path_, int] = {}
+        self._sizes: dict[int, int] = {}
+
+    def size(self, node: Node) -> int:
+        """Values under a node with aliases expanded, without expanding them: each node is counted once."""
+        if id(node) in self._sizes:
+            return self._sizes[id(node)]
+        # While its children are counted, a node counts as too large: an anchor that holds an alias to itself
+        # has no finite expansion.
+        self._sizes[id(node)] = MOST_VALUES + 1
+        total = 1
+        match node:
+            case SequenceNode():
+                total += sum(self.size(item) for item in node.value)
+            case MappingNode():
+                total += sum(self.size(key) + self.size(item) for key, item in node.value)
+            case _:
+                pass
+        self._sizes[id(node)] = min(total, MOST_VALUES + 1)
+        return self._sizes[id(node)]
+
+    def value(self, node: Node, path: Path_) -> Any:
+        """The plain value of a node, whose lines are noted under `path`."""
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        match node:
+            case MappingNode():
+                return self._mapping(node, path)
+            case SequenceNode():
+                return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            case _:
+                return self._scalar(node)
+
+    def _mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: list[Node] = []
+        for key_node, item in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == _TAG + "merge":
+                merged += item.value if isinstance(item, SequenceNode) else [item]
+                continue
+            if not isinstance(key_node, ScalarNode):
+                self.problems.add(
+                    self.file, line, "key", "is a list or a mapping; expected a plain word before the `:`"
+                )
+                continue
+            key = str(key_node.value)
+            if key in result:
+                first = self.lines[(*path, key)]
+                self.problems.add(
+                    self.file, line, key, f"is written twice (first on line {first}); keep one of the two"
+                )
+                continue
+            self.lines[(*path, key)] = line
+            result[key] = self.value(item, (*path, key))
+        for item in merged:
+            if not isinstance(item, MappingNode):
+                self.problems.add(self.file, item.start_mark.line + 1, "<<", "must merge a mapping")
+                continue
+            lines = self.lines
+            for key, value in self._mapping(item, (*path, "<<")).items():
+                if key not in result:
+                    result[key] = value
+                    lines.setdefault((*path, key), lines.get((*path, "<<", key), node.start_mark.line + 1))
+        return result
+
+    def _scalar(self, node: Node) -> Any:
+        match str(node.tag).removeprefix(_TAG):
+            case "null" | "bool" | "int" | "float":
+                try:
+                    return self.yaml.constructor.construct_object(node)
+                except (ValueError, YAMLError):
+                    self.problems.add(
+                        self.file, node.start_mark.line + 1, str(node.value)[:40], "is not a value that YAML knows"
+                    )
+                    return None
+            case "str" | "timestamp" | "value":
+                return str(node.value)
+            case tag:
+                self.problems.add(
+                    self.file, node.start_mark.line + 1, tag, "is a YAML tag; expected plain data without tags"
+                )
+                return None
