@@ -1,14 +1,14 @@
 """Envelopes: how commands and events are addressed and wrapped for the bus.
 
-The MessageId is the command's or event's own id, so that duplicate detection knows a repeat; events carry their chain as
-session, so that one consumer at a time advances a chain.
+The MessageId is the command's or event's own id, so that duplicate detection knows a repeat; events carry their
+chain as session, so that one consumer at a time advances a chain.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from shared.chain.messages import QUEUE_OF, AnyEvent, Command, Queue
+from shared.chain.messages import QUEUE_OF, Command, Event, Queue
 from shared.chain.state import Outgoing
 from shared.ports import OutgoingMessage, Ports
 
@@ -22,7 +22,7 @@ def addressed(outgoing: Outgoing) -> tuple[Queue, OutgoingMessage]:
 
 
 def envelope(
-    message: Command | AnyEvent, message_id: str, due: datetime | None = None, *, session: str | None = None
+    message: Command | Event, message_id: str, due: datetime | None = None, *, session: str | None = None
 ) -> OutgoingMessage:
     """The envelope of a command or an event."""
     return OutgoingMessage(
@@ -35,7 +35,7 @@ def envelope(
     )
 
 
-def send_event(ports: Ports, event: AnyEvent) -> None:
+def send_event(ports: Ports, event: Event) -> None:
     """Put an event on chain-events."""
     ports.bus.send(ports.settings.queues[Queue.CHAIN_EVENTS], [envelope(event, event.id, session=event.chain)])
 

@@ -43,6 +43,10 @@ class Settings:
     """Port of the local endpoint router."""
     stand_in_port: int
     """Port of the stand-in model."""
+    env_file: Path
+    """Where connections may be written beside the environment (`GENAIOPS_ENV_FILE`, default `<root>/.env`)."""
+    look_seconds: int
+    """How long long work (a cloud run, a deployment) is left alone before it is looked at again."""
 
     @property
     def flows(self) -> Path:
@@ -87,16 +91,19 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     if profile not in PROFILES:
         wrong.append(f"GENAIOPS_PROFILE is {profile!r}; it must be one of {', '.join(PROFILES)}")
     port = number("GENAIOPS_HTTP_PORT", 7071, 1, 65535)
+    root = Path(variables.get("GENAIOPS_ROOT") or Path(__file__).parent.parent).absolute()
     settings = Settings(
         profile=profile,
         home=Path(variables.get("GENAIOPS_HOME") or ".genaiops").absolute(),
-        root=Path(variables.get("GENAIOPS_ROOT") or Path(__file__).parent.parent).absolute(),
+        root=root,
         queues={queue: variables.get(queue_variable(queue)) or queue.value for queue in Queue},
         max_delivery_count=number("GENAIOPS_MAX_DELIVERY_COUNT", 5, 1, 2000),
         cells_in_flight=number("GENAIOPS_CELLS_IN_FLIGHT", 8, 1, 1000),
         functions_url=(variables.get("GENAIOPS_FUNCTIONS_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
         router_port=number("GENAIOPS_ROUTER_PORT", 7072, 1, 65535),
         stand_in_port=number("GENAIOPS_STAND_IN_PORT", 7073, 1, 65535),
+        env_file=Path(variables.get("GENAIOPS_ENV_FILE") or root / ".env").absolute(),
+        look_seconds=number("GENAIOPS_LOOK_SECONDS", 1 if profile == "local" else 30, 1, 3600),
     )
     if wrong:
         raise InvalidSettings("Wrong settings:\n  " + "\n  ".join(wrong))

@@ -1,0 +1,29 @@
+"""The local notifier: notices go to the console, and are kept where the dashboard and the command line find them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Final, TextIO
+
+from shared.ports import BlobStore, Notice, NoticeKind
+
+CONTAINER: Final = "notices"
+
+
+class ConsoleNotifier:
+    """Prints each notice once, and stores it as `notices/<key>.json`."""
+
+    def __init__(self, blobs: BlobStore, out: TextIO) -> None:
+        self._blobs = blobs
+        self._out = out
+
+    def send(self, notice: Notice) -> None:
+        """Print and keep the notice; a notice of the same key replaces the former."""
+        self._blobs.write(CONTAINER, f"{notice.key}.json", json.dumps(asdict(notice)).encode())
+        lines = [f"[{notice.kind}] {notice.title}"]
+        if notice.kind is not NoticeKind.PROGRESS:
+            lines += [f"    {line}" for line in notice.text.splitlines()]
+        lines += [f"    {label}: {address}" for label, address in notice.links.items()]
+        self._out.write("\n".join(lines) + "\n")
+        self._out.flush()

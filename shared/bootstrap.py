@@ -1,0 +1,68 @@
+"""The one place that chooses adapters: environment → settings → ports, once per process.
+
+Adapters are imported here and nowhere else, and only those of the profile at hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from threading import Lock
+
+from shared.ports import Ports
+from shared.settings import InvalidSettings, Settings, read
+
+_lock = Lock()
+_ports: list[Ports] = []
+
+
+def ports() -> Ports:
+    """The ports of this process, wired at the first call.
+
+    Raises:
+        InvalidSettings: listing every setting that is missing or wrong.
+    """
+    with _lock:
+        if not _ports:
+            _ports.append(wire(read()))
+        return _ports[0]
+
+
+def use(chosen: Ports) -> None:
+    """Let this process use these ports: for the embedded host and for tests."""
+    with _lock:
+        _ports[:] = [chosen]
+
+
+def wire(settings: Settings) -> Ports:
+    """Wire the adapters of the settings' profile."""
+    match settings.profile:
+        case "local":
+            return _local(settings)
+        case _:
+            raise InvalidSettings(
+                f"GENAIOPS_PROFILE is {settings.profile!r}, whose adapters are not part of this release; use `local`."
+            )
+
+
+def _local(settings: Settings) -> Ports:
+    from shared.adapters.local.blobs import FileBlobStore
+    from shared.adapters.local.bus import LocalBus
+    from shared.adapters.local.clock import SystemClock
+    from shared.adapters.local.endpoints import LocalEndpoints
+    from shared.adapters.local.flow_runner import LocalFlowRunner
+    from shared.adapters.local.notifier import ConsoleNotifier
+        from shared.adapters.local.registry import LocalRegistry
+    from shared.adapters.queues import queue_configs
+
+    clock = SystemClock()
+    blobs = FileBlobStore(settings.home / "blobs")
+    return Ports(
+        settings=settings,
+        clock=clock,
+        bus=LocalBus(settings.home / "bus.sqlite3", queue_configs(settings), clock),
+        blobs=blobs,
+        runner=LocalFlowRunner(settings.home),
+        registry=LocalRegistry(blobs, clock),
+        endpoints=LocalEndpoints(blobs, settings.home, settings.router_url),
+        notifier=ConsoleNotifier(blobs, sys.stdout),
+    )

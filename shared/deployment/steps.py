@@ -1,0 +1,223 @@
+"""From a registered flow to a tested endpoint: deploy at 0 %, test directly, shift traffic, test through it, roll back.
+
+What is deployed is the registered version (its bundle, variants and parameters are its tags), named by version and
+content hash, so that every step can be repeated. Nothing waits: while a deployment is being created, the command comes
+back later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any, Final, assert_never
+
+from shared import model_connections
+from shared.answers import LookAgain, answer_to
+from shared.chain.messages import (
+    Answer,
+    Deploy,
+    DeploymentFailed,
+    DeploymentReady,
+    EndpointTested,
+    IntegrationTested,
+    RollBack,
+    RolledBack,
+    RunEndpointTest,
+    RunIntegrationTest,
+    ShiftTraffic,
+    TrafficShifted,
+)
+from shared.chain.state import Chain, DeploymentRecord
+from shared.deployment.traffic import shifted
+from shared.errors import BusinessFailure, NotFound, Transient
+from shared.ports import Asset, AssetKind, DeploymentInfo, DeploymentSpec, DeploymentState, Ports
+from shared.registration.register import BUNDLE, ENVIRONMENT, FLOW_DIGEST, PARAMETERS, VARIANTS
+from shared.use_case.flow_facts import flow_facts
+from shared.use_case.model import Deployment, UseCase
+from shared.use_case.opened import open_use_case
+
+CHAIN_TAG: Final = "chain"
+
+DeploymentCommand = Deploy | RunEndpointTest | ShiftTraffic | RunIntegrationTest | RollBack
+
+
+def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | LookAgain:
+    """Perform one step of a deployment."""
+    match command:
+        case Deploy():
+            return deploy(ports, chain, command)
+        case RunEndpointTest():
+            record, settings, use_case = _deployed(ports, chain)
+            passed, detail = call(ports, settings, use_case, record.endpoint, record.deployment)
+            return EndpointTested(**answer_to(ports, command), passed=passed, detail=detail)
+        case ShiftTraffic():
+            record, settings, _ = _deployed(ports, chain)
+            wish = settings.traffic if chain.request.traffic is None else chain.request.traffic
+            traffic = shifted(record.traffic_before, record.deployment, wish)
+            ports.endpoints.set_traffic(record.endpoint, traffic)
+            return TrafficShifted(**answer_to(ports, command), traffic=traffic)
+        case RunIntegrationTest():
+            record, settings, use_case = _deployed(ports, chain)
+            passed, detail = call_through_split(ports, settings, use_case, record.endpoint)
+            return IntegrationTested(**answer_to(ports, command), passed=passed, detail=detail)
+        case RollBack():
+            return roll_back(ports, chain, command)
+        case _:
+            assert_never(command)
+
+
+def deploy(ports: Ports, chain: Chain, command: Deploy) -> Answer | LookAgain:
+    """Begin the deployment, or look at it again."""
+    asset, use_case = _registered(ports, chain)
+    settings = _settings(use_case)
+    name = deployment_name(asset)
+    info = _look(ports, settings.endpoint, name) if command.look else None
+    if info is None:
+        resolved = model_connections.resolved(ports.settings, use_case.connections)
+        info = ports.endpoints.deploy(
+            DeploymentSpec(
+                endpoint=settings.endpoint,
+                name=name,
+                flow=use_case.flow,
+                flow_digest=asset.tags[FLOW_DIGEST],
+                flow_version=asset.version,
+                variants=json.loads(asset.tags[VARIANTS]),
+                parameters=json.loads(asset.tags[PARAMETERS]),
+                connections=resolved,
+                tags={CHAIN_TAG: chain.id, "content_hash": asset.content_hash, "version": asset.version},
+            )
+        )
+    match info.state:
+        case DeploymentState.CREATING:
+            return LookAgain(ports.settings.look_seconds)
+        case DeploymentState.FAILED:
+            if info.tags.get(CHAIN_TAG) == chain.id:
+                ports.endpoints.remove(settings.endpoint, name)
+            return DeploymentFailed(**answer_to(ports, command), reason=info.reason or "no reason was given")
+        case DeploymentState.READY:
+            return DeploymentReady(
+                **answer_to(ports, command),
+                endpoint=settings.endpoint,
+                deployment=name,
+                created=info.tags.get(CHAIN_TAG) == chain.id,
+                traffic_before=dict(ports.endpoints.describe(settings.endpoint).traffic),
+            )
+        case _:
+            assert_never(info.state)
+
+
+def roll_back(ports: Ports, chain: Chain, command: RollBack) -> RolledBack:
+    """Restore the traffic, and remove the deployment if this chain created it."""
+    record = chain.deployment
+    if record is None:  # the deployment did not get ready: nothing was routed to it, but it may be there
+        asset, use_case = _registered(ports, chain)
+        endpoint, name = _settings(use_case).endpoint, deployment_name(asset)
+        info = _look(ports, endpoint, name)
+        if info is None:
+            return RolledBack(**answer_to(ports, command), traffic={})
+        traffic = dict(ports.endpoints.describe(endpoint).traffic)
+        if info.tags.get(CHAIN_TAG) == chain.id and not traffic.get(name):
+            ports.endpoints.remove(endpoint, name)
+            traffic.pop(name, None)
+        return RolledBack(**answer_to(ports, command), traffic=traffic)
+    ports.endpoints.set_traffic(record.endpoint, record.traffic_before)
+    if record.created:
+        ports.endpoints.remove(record.endpoint, record.deployment)
+    return RolledBack(**answer_to(ports, command), traffic=record.traffic_before)
+
+
+def deployment_name(asset: Asset) -> str:
+    """`v<version>-<first 8 of the content hash>`: 3 to 32 characters, as Azure ML asks for."""
+    return f"v{asset.version}-{asset.content_hash[:8]}"
+
+
+def call(
+    ports: Ports, settings: Deployment, use_case: UseCase, endpoint: str, deployment: str | None
+) -> tuple[bool, str]:
+    """Score the sample request once: whether the answer is as expected, and a sentence about it."""
+    try:
+        answer = ports.endpoints.invoke(endpoint, sample_request(settings), deployment)
+    except Transient as error:
+        return False, f"nothing answered: {error}"
+    problem = _problem(answer.status, answer.body, answer.latency_ms, settings, use_case)
+    if problem:
+        return False, f"{answer.deployment} {problem}"
+    return True, f"{answer.deployment} answered {answer.status} in {answer.latency_ms:.0f} ms"
+
+
+def call_through_split(ports: Ports, settings: Deployment, use_case: UseCase, endpoint: str) -> tuple[bool, str]:
+    """Score the sample request `test_calls` times as users do; the sentence counts who answered."""
+    answered: Counter[str] = Counter()
+    for number in range(1, settings.test_calls + 1):
+        try:
+            answer = ports.endpoints.invoke(endpoint, sample_request(settings))
+        except Transient as error:
+            return False, f"call {number} of {settings.test_calls}: nothing answered: {error}"
+        problem = _problem(answer.status, answer.body, answer.latency_ms, settings, use_case)
+        if problem:
+            return False, f"call {number} of {settings.test_calls}: {answer.deployment} {problem}"
+        answered[answer.deployment] += 1
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(answered.items()))
+    return True, f"{settings.test_calls} calls answered as expected ({counts})"
+
+
+def sample_request(settings: Deployment) -> dict[str, Any]:
+    """The body of the tests' calls. Raises BusinessFailure where the use case has none, or it is no JSON object."""
+    if settings.sample_request is None:
+        raise BusinessFailure("experiment.yaml: deployment.sample_request is missing: name the JSON body of a request.")
+    try:
+        content = json.loads(settings.sample_request.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BusinessFailure(
+            f"{settings.sample_request.name}: the sample request is not readable JSON: {error}"
+        ) from error
+    if not isinstance(content, dict):
+        raise BusinessFailure(
+            f"{settings.sample_request.name}: the sample request must be a JSON object of flow inputs."
+        )
+    return content
+
+
+def _problem(status: int, body: bytes, latency_ms: float, settings: Deployment, use_case: UseCase) -> str:
+    """What is wrong with an answer; empty if nothing is."""
+    if status != 200:
+        return f"answered {status}: {body[:300].decode('utf-8', 'replace')}"
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return f"answered no JSON: {body[:300].decode('utf-8', 'replace')}"
+    expected = settings.expected_outputs or flow_facts(use_case.flow).outputs
+    missing = [key for key in expected if not isinstance(content, dict) or key not in content]
+    if missing:
+        return f"answered without {', '.join(missing)}: {body[:300].decode('utf-8', 'replace')}"
+    if settings.max_latency_ms is not None and latency_ms > settings.max_latency_ms:
+        return f"took {latency_ms:.0f} ms; at most {settings.max_latency_ms:g} ms are allowed"
+    return ""
+
+
+def _registered(ports: Ports, chain: Chain) -> tuple[Asset, UseCase]:
+    if chain.flow is None:
+        raise BusinessFailure("There is no registered flow to deploy.")
+    asset = ports.registry.get(AssetKind.MODEL, chain.flow.name, chain.flow.version)
+    use_case = open_use_case(ports, asset.tags[BUNDLE], chain.request.use_case, asset.tags[ENVIRONMENT])
+    return asset, use_case
+
+
+def _deployed(ports: Ports, chain: Chain) -> tuple[DeploymentRecord, Deployment, UseCase]:
+    if chain.deployment is None:
+        raise BusinessFailure("Nothing was deployed by this chain.")
+    _, use_case = _registered(ports, chain)
+    return chain.deployment, _settings(use_case), use_case
+
+
+def _settings(use_case: UseCase) -> Deployment:
+    if use_case.deployment is None:
+        raise BusinessFailure("experiment.yaml has no block `deployment`: it names the endpoint and how it is tested.")
+    return use_case.deployment
+
+
+def _look(ports: Ports, endpoint: str, name: str) -> DeploymentInfo | None:
+    try:
+        return ports.endpoints.look(endpoint, name)
+    except NotFound:
+        return None

@@ -1,0 +1,120 @@
+"""Running one evaluator on one run: the run's lines beside the rows that hold the ground truth.
+
+Line i of the run belongs to row i of the truth dataset. Lines that failed have no outputs: they are left out, and the
+record says how many; the metrics come from the evaluator's aggregation over all lines that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import assert_never
+
+from shared import chain_store, model_connections, result_store
+from shared.answers import LookAgain, answer_to
+from shared.chain.messages import EvaluateRun, EvaluationFinished
+from shared.chain.state import Chain
+from shared.datasets import mapping
+from shared.errors import BusinessFailure, NotFound
+from shared.experimentation.matrix import PreparedChain, PreparedEvaluator
+from shared.experimentation.run import dataset_rows, stored
+from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
+from shared.results import LineRecord, LineStatus, RunRecord, cell_folder, evaluation_folder
+from shared.use_case.opened import open_use_case
+
+
+def evaluate_run(ports: Ports, chain: Chain, command: EvaluateRun) -> EvaluationFinished | LookAgain:
+    """Run the evaluator, or find it run."""
+    prepared = chain_store.read_prepared(ports.blobs, chain.id)
+    cell = prepared.cells[command.cell]
+    folder = evaluation_folder(chain.id, cell.name, command.evaluator)
+    record = result_store.record(ports.blobs, folder)
+    if record is None:
+        chosen = [e for e in prepared.evaluators_of(cell.dataset) if e.evaluator == command.evaluator]
+        if not chosen:
+            raise BusinessFailure(f"The evaluator {command.evaluator!r} does not evaluate runs on {cell.dataset!r}.")
+        outcome = _outcome(ports, chain, prepared, command, chosen[0])
+        match outcome.status:
+            case RunStatus.RUNNING:
+                return LookAgain(ports.settings.look_seconds)
+            case RunStatus.CANCELLED:
+                raise BusinessFailure(f"The evaluation {command.evaluator} of run {cell.name} was cancelled.")
+            case RunStatus.COMPLETED | RunStatus.FAILED:
+                record = stored(ports, folder, outcome)
+            case _:
+                assert_never(outcome.status)
+    return _finished(ports, command, record)
+
+
+def _outcome(
+    ports: Ports, chain: Chain, prepared: PreparedChain, command: EvaluateRun, evaluator: PreparedEvaluator
+) -> RunOutcome:
+    cell = prepared.cells[command.cell]
+    name = f"{chain.id}-{cell.name}-{evaluator.evaluator}"
+    if command.look:
+        try:
+            return ports.runner.look(name)
+        except NotFound:
+            pass  # a runner that lost the run starts it again, under the same name
+    use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
+    flow = next(e.flow for e in use_case.evaluators if e.name == evaluator.evaluator)
+    run_lines = result_store.lines(ports.blobs, cell_folder(chain.id, cell.name))
+    completed: list[int] = []
+    outcome = ports.runner.start(
+        RunSpec(
+            name=name,
+            flow=flow,
+            flow_digest=evaluator.flow_digest,
+            lines=_inputs(ports, prepared, evaluator, run_lines, completed),
+            connections=model_connections.resolved(ports.settings, use_case.connections),
+            concurrency=use_case.concurrency,
+            line_timeout_s=use_case.line_timeout_s,
+            tolerated_failures=use_case.tolerated_failures,
+        )
+    )
+    return replace(outcome, lines=_renumbered(outcome.lines, completed))
+
+
+def _inputs(
+    ports: Ports,
+    prepared: PreparedChain,
+    evaluator: PreparedEvaluator,
+    run_lines: Iterable[LineRecord],
+    completed: list[int],
+) -> Iterator[dict[str, object]]:
+    """The evaluator's inputs for every completed line, noting in `completed` which lines those are."""
+    truth = prepared.dataset(evaluator.truth_dataset)
+    data = dataset_rows(ports, truth)
+    for line in run_lines:
+        row = next(data, None)
+        if row is None:
+            raise BusinessFailure(
+                f"{truth.name} ({truth.source}) has {truth.rows} rows, but the run on {evaluator.experiment_dataset} "
+                f"has more: line i of the run is evaluated with row i, so give it as many rows."
+            )
+        if line.status is LineStatus.COMPLETED:
+            completed.append(line.line)
+            yield mapping.apply(
+                evaluator.mappings,
+                row,
+                line.outputs,
+                run_inputs=line.inputs,
+                line=line.line,
+                dataset=truth.name,
+            )
+
+
+def _renumbered(lines: Iterable[LineRecord], completed: list[int]) -> Iterator[LineRecord]:
+    """The evaluation's lines under the numbers of the run's lines."""
+    for line in lines:
+        yield line.model_copy(update={"line": completed[line.line]})
+
+
+def _finished(ports: Ports, command: EvaluateRun, record: RunRecord) -> EvaluationFinished:
+    return EvaluationFinished(
+        **answer_to(ports, command),
+        cell=command.cell,
+        evaluator=command.evaluator,
+        succeeded=record.succeeded,
+        reason=record.reason,
+    )

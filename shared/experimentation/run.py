@@ -1,0 +1,130 @@
+"""Running one cell of the run matrix, and taking a production log as a run.
+
+Rows are streamed from the frozen dataset, mapped to the flow's inputs, handed to the flow runner under the name
+`<chain>-<cell>`, and its lines and record are stored. A cell whose record is there has been run: it is not run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import assert_never
+
+from shared import chain_store, model_connections, result_store
+from shared.answers import LookAgain, answer_to
+from shared.chain.messages import ImportLog, RunCell, RunFinished
+from shared.chain.state import Chain
+from shared.datasets import mapping
+from shared.datasets.read import rows
+from shared.errors import BusinessFailure, NotFound
+from shared.experimentation.matrix import Cell, PreparedChain, PreparedDataset
+from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
+from shared.results import LineRecord, LineStatus, RunRecord, cell_folder
+from shared.use_case.opened import open_use_case
+
+
+def run_cell(ports: Ports, chain: Chain, command: RunCell) -> RunFinished | LookAgain:
+    """Run the cell, or find it run."""
+    prepared = chain_store.read_prepared(ports.blobs, chain.id)
+    cell = _cell(prepared, command.cell)
+    folder = cell_folder(chain.id, cell.name)
+    record = result_store.record(ports.blobs, folder)
+    if record is None:
+        outcome = _outcome(ports, chain, prepared, cell, look=command.look)
+        match outcome.status:
+            case RunStatus.RUNNING:
+                return LookAgain(ports.settings.look_seconds)
+            case RunStatus.CANCELLED:
+                raise BusinessFailure(f"Run {chain.id}-{cell.name} was cancelled.")
+            case RunStatus.COMPLETED | RunStatus.FAILED:
+                record = stored(ports, folder, outcome)
+            case _:
+                assert_never(outcome.status)
+    return _finished(ports, command, prepared, cell, record)
+
+
+def import_log(ports: Ports, chain: Chain, command: ImportLog) -> RunFinished:
+    """Take a production log as a run: its rows hold what went into the flow and what came out."""
+    prepared = chain_store.read_prepared(ports.blobs, chain.id)
+    cell = _cell(prepared, command.cell)
+    folder = cell_folder(chain.id, cell.name)
+    record = result_store.record(ports.blobs, folder)
+    if record is None:
+        dataset = prepared.dataset(cell.dataset)
+        now = ports.clock.now()
+        record = RunRecord(
+            name=f"{chain.id}-{cell.name}",
+            succeeded=True,
+            lines=dataset.rows,
+            failed_lines=0,
+            started_at=now,
+            ended_at=now,
+            engine="production log",
+        )
+        lines = (
+            LineRecord(line=number, status=LineStatus.COMPLETED, inputs=row, outputs=row, attempts=0)
+            for number, row in enumerate(dataset_rows(ports, dataset))
+        )
+        result_store.write(ports.blobs, folder, record, lines)
+    return _finished(ports, command, prepared, cell, record)
+
+
+def dataset_rows(ports: Ports, dataset: PreparedDataset) -> Iterator[dict[str, object]]:
+    """The rows of a frozen dataset that the chain uses, one at a time."""
+    with ports.blobs.open(dataset.container, dataset.blob) as stream:
+        yield from islice(rows(stream, dataset.source), dataset.rows)
+
+
+def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
+    """Store what a run left behind."""
+    assert outcome.record is not None  # the port: an ended run has a record
+    result_store.write(ports.blobs, folder, outcome.record, outcome.lines)
+    return outcome.record
+
+
+def _outcome(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, *, look: int) -> RunOutcome:
+    name = f"{chain.id}-{cell.name}"
+    if look:
+        try:
+            return ports.runner.look(name)
+        except NotFound:
+            pass  # a runner that lost the run starts it again, under the same name
+    use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
+    dataset = prepared.dataset(cell.dataset)
+    return ports.runner.start(
+        RunSpec(
+            name=name,
+            flow=use_case.flow,
+            flow_digest=prepared.flow_digest,
+            lines=_inputs(dataset, dataset_rows(ports, dataset)),
+            variants=cell.variants,
+            parameters=cell.parameters,
+            connections=model_connections.resolved(ports.settings, use_case.connections),
+            concurrency=use_case.concurrency,
+            line_timeout_s=use_case.line_timeout_s,
+            tolerated_failures=use_case.tolerated_failures,
+        )
+    )
+
+
+def _inputs(dataset: PreparedDataset, data: Iterable[dict[str, object]]) -> Iterator[dict[str, object]]:
+    for number, row in enumerate(data):
+        yield mapping.apply(dataset.mappings, row, line=number, dataset=dataset.name)
+
+
+def _cell(prepared: PreparedChain, index: int) -> Cell:
+    if index >= len(prepared.cells):
+        raise BusinessFailure(f"The run matrix has {len(prepared.cells)} cells; there is no cell {index}.")
+    return prepared.cells[index]
+
+
+def _finished(
+    ports: Ports, command: RunCell | ImportLog, prepared: PreparedChain, cell: Cell, record: RunRecord
+) -> RunFinished:
+    return RunFinished(
+        **answer_to(ports, command),
+        cell=cell.index,
+        succeeded=record.succeeded,
+        reason=record.reason,
+        evaluators=tuple(e.evaluator for e in prepared.evaluators_of(cell.dataset)) if record.succeeded else (),
+    )

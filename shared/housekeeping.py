@@ -1,0 +1,59 @@
+"""What a timer repairs: outboxes that a crash left unsent, and approvals whose time has passed.
+
+Redelivery repairs nearly everything by itself; this is for what has no message left that could come again.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from shared import chain_store
+from shared.advance import relay
+from shared.chain.messages import ApprovalTimedOut
+from shared.chain.state import Chain
+from shared.envelopes import send_event
+from shared.errors import Conflict
+from shared.ports import Ports
+
+log = logging.getLogger("genaiops.housekeeping")
+
+GRACE: Final = timedelta(seconds=30)
+"""How old an unsent outbox, or a passed deadline, must be: before that, whoever works on it is still at it."""
+
+EXAMINED: Final = 1_000
+"""Chains looked at in one sweep, the last changed first."""
+
+
+def sweep(ports: Ports) -> None:
+    """Look at every chain that has not ended."""
+    now = ports.clock.now()
+    for chain in chain_store.recent(ports.blobs, EXAMINED):
+        if (chain.outbox or chain.journal) and now - chain.updated_at >= GRACE:
+            _resend(ports, chain.id)
+        approval = chain.approval
+        if chain.status.is_final or approval is None or approval.verdict is not None:
+            continue
+        if now >= approval.deadline + GRACE:
+            log.warning("%s: the approval's time has passed and nobody said so: saying it", chain.id)
+            send_event(ports, _timed_out(ports, chain))
+
+
+def _resend(ports: Ports, chain_id: str) -> None:
+    chain, etag = chain_store.load(ports.blobs, chain_id)
+    if not chain.outbox and not chain.journal:
+        return
+    log.warning("%s: sending %d messages that a crash left in the outbox", chain_id, len(chain.outbox))
+    try:
+        relay(ports, chain, etag)
+    except Conflict:
+        log.info("%s: somebody else sent them", chain_id)
+
+
+def _timed_out(ports: Ports, chain: Chain) -> ApprovalTimedOut:
+    assert chain.approval is not None
+    evidence = chain.approval.evidence
+    return ApprovalTimedOut(
+        id=f"{chain.id}/approval/{evidence[:12]}/timeout/swept", chain=chain.id, at=ports.clock.now(), evidence=evidence
+    )

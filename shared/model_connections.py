@@ -1,0 +1,17 @@
+"""The model connections of a use case in this installation.
+
+On a laptop they come from the environment and `.env`, or lead to the stand-in model where nothing is configured.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from shared.connections import Connection, resolve
+from shared.settings import Settings
+
+
+def resolved(settings: Settings, names: Sequence[str]) -> dict[str, Connection]:
+    """Connections by name. Raises BusinessFailure where one is configured wrongly."""
+    return resolve(names, environment=os.environ, env_file=settings.env_file, stand_in_url=settings.stand_in_url)

@@ -1,0 +1,146 @@
+"""One command → work through a port → one event. Every capability queue's function ends here.
+
+What may happen to a command: it is done (an event); it is stale (the chain no longer awaits it: nothing); its work
+goes on elsewhere (the same command comes back later, as a look); a service is throttled (the same); it can never be
+done (the event CommandFailed); or a fault passes by (raise: the queue delivers it again, and the last delivery is
+CommandFailed, so that no chain waits for ever).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Final, assert_never
+
+from shared import chain_store, dead_letters
+from shared.answers import LookAgain, answer_to
+from shared.chain.messages import (
+    Answer,
+    AnyCommand,
+    BuildReport,
+    CheckGates,
+    Command,
+    CommandFailed,
+    CommentPullRequest,
+    Deploy,
+    EvaluateRun,
+    FinishTask,
+    ImportLog,
+    PrepareChain,
+    PublishReport,
+    RegisterData,
+    RegisterFlow,
+    RemindApprovers,
+    RequestApproval,
+    RollBack,
+    RunCell,
+    RunEndpointTest,
+    RunIntegrationTest,
+    SendAlert,
+    ShiftTraffic,
+    parse_command,
+)
+from shared.chain.state import Chain
+from shared.delivery import Delivery
+from shared.envelopes import send_command, send_event
+from shared.errors import BusinessFailure, GenAIOpsError, Malformed, NotFound, Throttled
+from shared.ports import Ports
+
+log = logging.getLogger("genaiops.commands")
+
+PATIENCE: Final = timedelta(hours=24)
+"""How long a command may be looked at, or throttled, before it counts as failed."""
+
+
+def perform(ports: Ports, delivery: Delivery) -> None:
+    """Handle a message of a capability queue. Raises a passing fault, unless this delivery is the last."""
+    try:
+        command = parse_command(delivery.body)
+        chain, _ = chain_store.load(ports.blobs, command.chain)
+    except (Malformed, NotFound) as error:
+        dead_letters.reject(ports, delivery, str(error))
+        return
+    if command.id not in chain.awaiting:
+        log.info("%s: %s is stale: the chain does not await it", command.id, command.type)
+        return
+    answer = _answer(ports, chain, command, last=delivery.count >= ports.settings.max_delivery_count)
+    match answer:
+        case Answer():
+            send_event(ports, answer)
+        case LookAgain(seconds):
+            again = command.model_copy(update={"look": command.look + 1})
+            due = ports.clock.now() + timedelta(seconds=seconds)
+            send_command(ports, again, f"{command.id}/look/{again.look}", due)
+        case _:
+            assert_never(answer)
+
+
+def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> Answer | LookAgain:
+    started = ports.clock.now()
+    try:
+        answer = _work(ports, chain, command)
+    except Throttled as error:
+        log.warning("%s: %s is throttled, again in %g s: %s", command.id, command.type, error.retry_after, error)
+        answer = LookAgain(error.retry_after)
+    except (BusinessFailure, Malformed) as error:
+        return _failed(ports, command, str(error))
+    except Exception as error:
+        log.exception("%s: %s failed", command.id, command.type)
+        if not last:
+            raise
+        what = str(error) if isinstance(error, GenAIOpsError) else f"{type(error).__name__}: {error}"
+        return _failed(ports, command, f"{command.type} failed at every delivery, the last time with: {what}")
+    if isinstance(answer, LookAgain) and started - command.issued_at > PATIENCE:
+        return _failed(ports, command, f"{command.type} did not end within {PATIENCE.total_seconds() / 3600:g} hours.")
+    return answer
+
+
+def _failed(ports: Ports, command: Command, reason: str) -> CommandFailed:
+    return CommandFailed(**answer_to(ports, command), reason=reason[:8_000])
+
+
+def _work(ports: Ports, chain: Chain, command: AnyCommand) -> Answer | LookAgain:
+    """The routing table: which capability performs which command. Each is imported when it is first needed."""
+    match command:
+        case PrepareChain():
+            from shared.experimentation.prepare import prepare
+
+            return prepare(ports, chain, command)
+        case RunCell():
+            from shared.experimentation.run import run_cell
+
+            return run_cell(ports, chain, command)
+        case ImportLog():
+            from shared.experimentation.run import import_log
+
+            return import_log(ports, chain, command)
+        case EvaluateRun():
+            from shared.evaluation.evaluate import evaluate_run
+
+            return evaluate_run(ports, chain, command)
+        case CheckGates():
+            from shared.evaluation.gates import check_gates
+
+            return check_gates(ports, chain, command)
+        case RegisterData():
+            from shared.registration.register import register_data
+
+            return register_data(ports, chain, command)
+        case RegisterFlow():
+            from shared.registration.register import register_flow
+
+            return register_flow(ports, chain, command)
+        case Deploy() | RunEndpointTest() | ShiftTraffic() | RunIntegrationTest() | RollBack():
+            from shared.deployment import steps
+
+            return steps.perform(ports, chain, command)
+        case BuildReport() | PublishReport():
+            from shared.reporting import steps as reporting
+
+            return reporting.perform(ports, chain, command)
+        case RequestApproval() | RemindApprovers() | CommentPullRequest() | SendAlert() | FinishTask():
+            from shared.notification import notify
+
+            return notify.perform(ports, chain, command)
+        case _:
+            assert_never(command)

@@ -1,0 +1,112 @@
+"""Conditional registration: datasets and the chosen flow become versions only where their content is new.
+
+An asset is named by what it is (`<use case>-<dataset>`, or the use case for its flow) and known by its content hash;
+its tags are its lineage: chain, commit, bundle, datasets, metrics. Registering again finds the version that is there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from shared import chain_store
+from shared.answers import answer_to
+from shared.chain.messages import AssetRef, DataRegistered, FlowRegistered, RegisterData, RegisterFlow
+from shared.chain.state import Chain
+from shared.digests import json_digest
+from shared.errors import BusinessFailure
+from shared.evaluation.metrics import metrics_by_dataset
+from shared.experimentation.matrix import Cell, PreparedChain
+from shared.names import checked
+from shared.ports import Asset, AssetKind, NewAsset, Ports
+
+VARIANTS: Final = "variants"
+PARAMETERS: Final = "parameters"
+METRICS: Final = "metrics"
+BUNDLE: Final = "bundle"
+FLOW_DIGEST: Final = "flow_digest"
+LABEL: Final = "label"
+ENVIRONMENT: Final = "environment"
+
+
+def data_asset_name(use_case: str, dataset: str) -> str:
+    """The data asset of a use case's dataset."""
+    return checked(f"{use_case}-{dataset}", "the data asset's name <use case>-<dataset>")
+
+
+def register_data(ports: Ports, chain: Chain, command: RegisterData) -> DataRegistered:
+    """Register the chain's datasets, or only the uploaded one."""
+    prepared = chain_store.read_prepared(ports.blobs, chain.id)
+    uploaded = chain.request.dataset
+    assets, created = [], []
+    for dataset in prepared.datasets:
+        if uploaded is not None and dataset.name != uploaded.name:
+            continue
+        asset, is_new = ports.registry.register(
+            NewAsset(
+                kind=AssetKind.DATA,
+                name=data_asset_name(prepared.use_case, dataset.name),
+                content_hash=dataset.content_hash,
+                blob=f"{dataset.container}/{dataset.blob}",
+                description=dataset.description,
+                tags=_lineage(chain) | {"source": dataset.source, "rows": str(dataset.rows)},
+            )
+        )
+        assets.append(_ref(asset))
+        if is_new or asset.tags.get("chain") == chain.id:  # a redelivery finds what its first delivery registered
+            created.append(_ref(asset))
+    return DataRegistered(**answer_to(ports, command), assets=tuple(assets), created=tuple(created))
+
+
+def register_flow(ports: Ports, chain: Chain, command: RegisterFlow) -> FlowRegistered:
+    """Register the candidate as a model. Raises BusinessFailure where there is no candidate."""
+    if chain.candidate is None:
+        raise BusinessFailure("There is no candidate to register: no variant has complete runs.")
+    prepared = chain_store.read_prepared(ports.blobs, chain.id)
+    cell = prepared.cells[chain.candidate.cell]
+    metrics = metrics_by_dataset(ports.blobs, chain.id, prepared, cell.label)
+    asset, is_new = ports.registry.register(
+        NewAsset(
+            kind=AssetKind.MODEL,
+            name=prepared.use_case,
+            content_hash=_flow_hash(prepared, cell),
+            blob=f"bundles/{prepared.bundle}.zip",
+            description=f"{prepared.use_case}, {cell.label}",
+            tags=_lineage(chain)
+            | {
+                BUNDLE: prepared.bundle,
+                FLOW_DIGEST: prepared.flow_digest,
+                LABEL: cell.label,
+                ENVIRONMENT: prepared.environment,
+                VARIANTS: json.dumps(dict(cell.variants), sort_keys=True),
+                PARAMETERS: json.dumps(dict(cell.parameters), sort_keys=True),
+                METRICS: json.dumps(metrics, sort_keys=True),
+                "datasets": json.dumps({d.name: d.content_hash for d in prepared.datasets}, sort_keys=True),
+                "models": json.dumps(list(prepared.models)),
+                "evidence": chain.evidence or "",
+            },
+        )
+    )
+    created = is_new or asset.tags.get("chain") == chain.id
+    return FlowRegistered(**answer_to(ports, command), flow=_ref(asset), created=created)
+
+
+def _flow_hash(prepared: PreparedChain, cell: Cell) -> str:
+    """What makes a registered flow the same: its files, and the variants and parameters that it runs with."""
+    return json_digest({"flow": prepared.flow_digest, VARIANTS: dict(cell.variants), PARAMETERS: dict(cell.parameters)})
+
+
+def _lineage(chain: Chain) -> dict[str, str]:
+    request = chain.request
+    known = {
+        "chain": chain.id,
+        "commit": request.commit,
+        "branch": request.branch,
+        "build": request.build_id,
+        "requester": request.requester,
+    }
+    return {key: value for key, value in known.items() if value}
+
+
+def _ref(asset: Asset) -> AssetRef:
+    return AssetRef(name=asset.name, version=asset.version)

@@ -1,0 +1,80 @@
+"""Run events: Azure ML says, through Event Grid, that a run changed.
+
+The event is only a hint: the command that started the run is put on its queue once more, as a look, and finds out for
+itself. So an event may come twice, late or never; the scheduled look of the command races with it, and the first wins.
+Event Grid and CloudEvents schemas carry the same data:
+https://learn.microsoft.com/azure/event-grid/event-schema-machine-learning
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from shared import dead_letters
+from shared.chain.messages import EvaluateRun, RunCell
+from shared.delivery import Delivery
+from shared.envelopes import send_command
+from shared.errors import Malformed
+from shared.ports import Ports
+
+log = logging.getLogger("genaiops.run_events")
+
+TYPES: Final = (
+    "Microsoft.MachineLearningServices.RunCompleted",
+    "Microsoft.MachineLearningServices.RunStatusChanged",
+)
+CHAIN_TAG: Final = "genaiops_chain"
+COMMAND_TAG: Final = "genaiops_command"
+CELL_TAG: Final = "genaiops_cell"
+EVALUATOR_TAG: Final = "genaiops_evaluator"
+"""Tags that a cloud run carries: they tell which command started it."""
+
+
+def run_changed(ports: Ports, delivery: Delivery) -> None:
+    """Handle a message of run-events: look at the run again, if a chain of ours started it."""
+    try:
+        for event in _events(delivery.body):
+            _look(ports, event)
+    except Malformed as error:
+        dead_letters.reject(ports, delivery, str(error))
+
+
+def _events(body: bytes) -> list[dict[str, Any]]:
+    """One event, or the list that Event Grid may deliver."""
+    try:
+        content = json.loads(body)
+    except ValueError as error:
+        raise Malformed(f"The run event is not JSON: {error}. Expected an Event Grid or CloudEvents event.") from error
+    events = content if isinstance(content, list) else [content]
+    for event in events:
+        if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
+            raise Malformed("The run event has no object `data`. Expected an Event Grid or CloudEvents event.")
+    return events
+
+
+def _look(ports: Ports, event: dict[str, Any]) -> None:
+    kind = event.get("eventType") or event.get("type")
+    if kind not in TYPES:
+        log.info("an event of type %r is none of a run's", kind)
+        return
+    data = event["data"]
+    tags = data.get("runTags")
+    if not isinstance(tags, dict) or CHAIN_TAG not in tags:
+        log.info("run %s was not started by a chain", data.get("runId"))
+        return
+    now = ports.clock.now()
+    fields = {"id": tags.get(COMMAND_TAG), "chain": tags[CHAIN_TAG], "issued_at": now, "look": 1}
+    try:
+        cell = int(tags.get(CELL_TAG, ""))
+        command: RunCell | EvaluateRun
+        if EVALUATOR_TAG in tags:
+            command = EvaluateRun(**fields, cell=cell, evaluator=tags[EVALUATOR_TAG])
+        else:
+            command = RunCell(**fields, cell=cell)
+    except (ValidationError, ValueError) as error:
+        raise Malformed(f"The tags of run {data.get('runId')} do not name a command: {tags}") from error
+    send_command(ports, command, f"{command.id}/run-event/{event.get('id', '')}"[:128], now)
