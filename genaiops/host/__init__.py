@@ -1,0 +1,31 @@
+"""The embedded host: the functions of the one FunctionApp on a laptop, without the Azure Functions runtime.
+
+    host.py         Host: starts, waits, drains
+    signals.py      stop_signals: SIGTERM and Ctrl-C
+    app_settings.py the values of `%NAME%` in bindings, with this product's defaults
+    triggers.py     what the FunctionApp registers, read once
+    host_json.py    what host.json says
+    queues.py       feeds queue and dead-letter triggers; renewals.py keeps their locks
+    blobs.py        feeds blob triggers; blob_client.py is what they get
+    timers.py       feeds timer triggers
+    http.py         feeds HTTP triggers; routes.py finds the function, keys.py guards it
+    decoding.py     arguments by azure.functions' own converters
+    invocation.py   one call of one function, logged
+    workers.py      the threads that run functions
+    ledger.py       what must be remembered over a restart
+    lock.py         one host per home
+    errors.py       HostError
+
+A queue message on its way: `queues._look` receives it under a lock, a worker decodes it and calls the function,
+`renewals` keeps the lock meanwhile, and the worker completes the message or gives it back.
+"""
+
+from __future__ import annotations
+
+from genaiops.host.app_settings import app_settings
+from genaiops.host.errors import HostError
+from genaiops.host.host import Host
+from genaiops.host.keys import FunctionKeys
+from genaiops.host.signals import stop_signals
+
+__all__ = ["FunctionKeys", "Host", "HostError", "app_settings", "stop_signals"]

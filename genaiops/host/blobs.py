@@ -1,0 +1,151 @@
+"""Feeds blob triggers: compares the ETags of a container's blobs with receipts, and calls the function for what is new.
+
+Where Azure has Event Grid, the embedded host looks. What both promise is the same: every change at least once, five
+tries, then a poison record; a blob that changed twice between two looks is one change, with the content that is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from genaiops.host import decoding
+from genaiops.host.blob_client import LocalBlobClient
+from genaiops.host.invocation import FunctionFailed, invoke
+from genaiops.host.ledger import Ledger, Receipt
+from genaiops.host.triggers import BlobTrigger
+from genaiops.host.workers import Workers
+from shared.errors import NotFound
+from shared.ports import BlobInfo, BlobStore
+
+log: Final = logging.getLogger("genaiops.host")
+
+POISON: Final = "webjobs-blobtrigger-poison"
+"""Container of the records of blobs that the function could not handle; in Azure it is a queue of this name."""
+TRIES: Final = 5
+CONCURRENCY: Final = 4
+SCAN: Final = 0.4
+"""Seconds between scans, at least."""
+REST: Final = 50
+"""A scan is followed by a rest of so many times its own duration: a large container must not keep a core busy."""
+
+
+class BlobFeed:
+    """Scans the containers of blob triggers until it is stopped."""
+
+    def __init__(self, triggers: Sequence[BlobTrigger], blobs: BlobStore, ledger: Ledger) -> None:
+        self._triggers, self._blobs, self._ledger = triggers, blobs, ledger
+        self._workers = Workers("blob", CONCURRENCY)
+        self._receipts = {trigger.name: ledger.receipts(trigger.name, trigger.container) for trigger in triggers}
+        self._running: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._scan, name="blobs", daemon=True)
+
+    def start(self) -> None:
+        """Begin to scan."""
+        if self._triggers:
+            self._thread.start()
+
+    def stop_receiving(self) -> None:
+        """Begin no further call."""
+        self._stopping.set()
+
+    def drain(self, timeout: float) -> bool:
+        """After `stop_receiving`: wait for the functions that run; False if `timeout` seconds were not enough."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return self._workers.wait_idle(timeout)
+
+    def _scan(self) -> None:
+        rest = 0.0
+        while not self._stopping.wait(rest):
+            started = time.monotonic()
+            for trigger in self._triggers:
+                try:
+                    self._scan_container(trigger)
+                except Exception:
+                    log.exception("the container %s cannot be scanned; trying again", trigger.container)
+            rest = max(SCAN, REST * (time.monotonic() - started))
+
+    def _scan_container(self, trigger: BlobTrigger) -> None:
+        receipts = self._receipts[trigger.name]
+        with self._lock:
+            gone = set(receipts)
+        for info in self._blobs.list(trigger.container):
+            gone.discard(info.name)
+            if trigger.pattern.fullmatch(info.name) and not self._stopping.is_set():
+                self._offer(trigger, info)
+        for name in gone:
+            with self._lock:
+                if (trigger.name, name) in self._running:
+                    continue
+                del receipts[name]
+            self._ledger.forget_receipt(trigger.name, trigger.container, name)
+
+    def _offer(self, trigger: BlobTrigger, info: BlobInfo) -> None:
+        with self._lock:
+            receipt = self._receipts[trigger.name].get(info.name)
+            seen = receipt is not None and receipt.etag == info.etag
+            if (seen and receipt is not None and receipt.settled) or (trigger.name, info.name) in self._running:
+                return
+            self._running.add((trigger.name, info.name))
+        tries = receipt.tries if seen and receipt is not None else 0
+        self._workers.submit(lambda: self._run(trigger, info, tries + 1))
+
+    def _run(self, trigger: BlobTrigger, info: BlobInfo, number: int) -> None:
+        try:
+            settled = self._call(trigger, info)
+            if not settled and number >= TRIES:
+                self._record_poison(trigger, info)
+                settled = True
+            receipt = Receipt(info.etag, number, settled)
+            self._ledger.write_receipt(trigger.name, trigger.container, info.name, receipt)
+            with self._lock:
+                self._receipts[trigger.name][info.name] = receipt
+        finally:
+            with self._lock:
+                self._running.discard((trigger.name, info.name))
+
+    def _call(self, trigger: BlobTrigger, info: BlobInfo) -> bool:
+        argument: object = LocalBlobClient(self._blobs, trigger.container, info.name)
+        if trigger.annotation != "BlobClient":
+            try:
+                content = self._blobs.read(trigger.container, info.name)
+            except NotFound:
+                return True  # deleted since the scan: there is nothing left to handle
+            argument = decoding.input_stream(content, trigger.container, info.name)
+        try:
+            invoke(trigger, argument, message_id=f"{trigger.container}/{info.name}@{info.etag}")
+        except FunctionFailed as error:
+            # Deleted since the scan; Azure would call for such a blob, too, and fail.
+            return isinstance(error.__cause__, NotFound) and not self._exists(info)
+        return True
+
+    def _exists(self, info: BlobInfo) -> bool:
+        try:
+            self._blobs.info(info.container, info.name)
+        except NotFound:
+            return False
+        return True
+
+    def _record_poison(self, trigger: BlobTrigger, info: BlobInfo) -> None:
+        record = {
+            "Type": "BlobTrigger",
+            "FunctionId": trigger.name,
+            "BlobType": "BlockBlob",
+            "ContainerName": trigger.container,
+            "BlobName": info.name,
+            "ETag": info.etag,
+        }
+        content = json.dumps(record, sort_keys=True).encode()
+        name = f"{trigger.name}/{hashlib.sha256(content).hexdigest()[:16]}.json"
+        self._blobs.write(POISON, name, content)
+        log.error(
+            "%s gave up on %s/%s after %d tries: %s/%s", trigger.name, info.container, info.name, TRIES, POISON, name
+        )

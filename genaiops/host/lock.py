@@ -1,0 +1,42 @@
+"""One host per home: a second one would compete for ports and keep a second set of timers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from genaiops.host.errors import HostError
+
+
+class HomeLock:
+    """A lock on a folder that the operating system drops when its process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = FileLock(folder / "host.lock")
+        self._pid = folder / "host.pid"  # not in the lock file, which other processes cannot read on Windows
+
+    def acquire(self) -> None:
+        """Take the lock. Raises HostError naming the process that has it."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise HostError(
+                f"Another host (pid {self._holder()}) runs in {self._folder}. "
+                "Stop it, or set GENAIOPS_HOME to another folder."
+            ) from error
+        self._pid.write_text(str(os.getpid()), encoding="ascii")
+
+    def release(self) -> None:
+        """Let another host start."""
+        if self._lock.is_locked:
+            self._pid.unlink(missing_ok=True)
+            self._lock.release()
+
+    def _holder(self) -> str:
+        try:
+            return self._pid.read_text(encoding="ascii") or "unknown"
+        except OSError:
+            return "unknown"
