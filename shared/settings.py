@@ -37,6 +37,8 @@ class Settings:
     """Of every queue: after so many deliveries a message is dead-lettered."""
     cells_in_flight: int
     """Cells of one chain that are run side by side."""
+    http_port: int
+    """Port of the embedded host's HTTP functions (`GENAIOPS_HTTP_PORT`)."""
     functions_url: str
     """Public address of the HTTP functions, without a trailing slash: approval links and reports start with it."""
     router_port: int
@@ -99,6 +101,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         queues={queue: variables.get(queue_variable(queue)) or queue.value for queue in Queue},
         max_delivery_count=number("GENAIOPS_MAX_DELIVERY_COUNT", 5, 1, 2000),
         cells_in_flight=number("GENAIOPS_CELLS_IN_FLIGHT", 8, 1, 1000),
+        http_port=port,
         functions_url=(variables.get("GENAIOPS_FUNCTIONS_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
         router_port=number("GENAIOPS_ROUTER_PORT", 7072, 1, 65535),
         stand_in_port=number("GENAIOPS_STAND_IN_PORT", 7073, 1, 65535),
