@@ -1,0 +1,152 @@
+"""How far a chain is, read from its state and from what its runs have left behind: steps, runs, evaluations, lines.
+
+A run's `run.json` is written last, so its presence means that all its lines are done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genaiops.cli.outcome import TimedOut
+from genaiops.cli.output import duration
+from shared import chain_store, results
+from shared.errors import NotFound
+
+if TYPE_CHECKING:
+    from shared.chain.state import Chain, LogEntry
+    from shared.experimentation.matrix import PreparedChain
+    from shared.ports import Ports
+
+INTERVAL = 0.25
+"""Seconds between two looks."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A chain at one moment."""
+
+    chain: Chain
+    log: tuple[LogEntry, ...]
+    """Log lines that are new since the snapshot before."""
+    lines_done: int = 0
+    lines: int = 0
+    """Lines of all runs; 0 before the preparation."""
+
+    @property
+    def runs_done(self) -> int:
+        """Runs that ended, well or not."""
+        return self.chain.progress.runs_completed + self.chain.progress.runs_failed
+
+    @property
+    def evaluations_done(self) -> int:
+        """Evaluations that ended, well or not."""
+        return self.chain.progress.evaluations_completed + self.chain.progress.evaluations_failed
+
+    def sentence(self) -> str:
+        """`3 of 12 runs, 120 of 480 lines, 4 of 6 evaluations`; empty before there are runs."""
+        progress = self.chain.progress
+        if not progress.cells:
+            return ""
+        failed = f" ({progress.runs_failed} failed)" if progress.runs_failed else ""
+        parts = [f"{self.runs_done} of {progress.cells} runs{failed}"]
+        if self.lines:
+            parts.append(f"{self.lines_done} of {self.lines} lines")
+        if progress.evaluations_started:
+            parts.append(f"{self.evaluations_done} of {progress.evaluations_started} evaluations")
+        return ", ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        chain = self.chain
+        return {
+            "chain": chain.id,
+            "status": chain.status,
+            "reason": chain.reason,
+            "step": chain.step.step if chain.step else None,
+            "steps": [step.model_dump(mode="json") for step in chain.steps],
+            "runs": {"done": self.runs_done, "failed": chain.progress.runs_failed, "planned": chain.progress.cells},
+            "lines": {"done": self.lines_done, "planned": self.lines},
+            "evaluations": {"done": self.evaluations_done, "started": chain.progress.evaluations_started},
+            "report": chain.report,
+            "log": [entry.model_dump(mode="json") for entry in self.log],
+        }
+
+
+def rows_of_steps(chain: Chain) -> list[tuple[str, str, str, str]]:
+    """Step, status, time and detail, as tables show them."""
+    return [
+        (
+            step.step.replace("_", " "),
+            step.status,
+            duration(step.started_at, step.ended_at or (chain.updated_at if step.started_at else None)),
+            step.detail,
+        )
+        for step in chain.steps
+    ]
+
+
+class Lines:
+    """Counts the lines that are done, looking again only when the chain has moved."""
+
+    def __init__(self, ports: Ports, chain: str) -> None:
+        self._ports = ports
+        self._chain = chain
+        self._prepared: PreparedChain | None = None
+        self._counted: tuple[object, int] = (None, 0)
+
+    def count(self, chain: Chain) -> tuple[int, int]:
+        """Lines done, lines planned."""
+        prepared = self._read_prepared(chain)
+        if prepared is None:
+            return 0, 0
+        rows = {cell.name: prepared.dataset(cell.dataset).rows for cell in prepared.cells}
+        if self._counted[0] != chain.progress:
+            names = (info.name.split("/") for info in self._ports.blobs.list(results.CONTAINER, f"{self._chain}/"))
+            done = sum(rows.get(parts[1], 0) for parts in names if len(parts) == 3 and parts[2] == "run.json")
+            self._counted = (chain.progress, done)
+        return self._counted[1], sum(rows.values())
+
+    def _read_prepared(self, chain: Chain) -> PreparedChain | None:
+        if self._prepared is None and chain.progress.cells:
+            try:
+                self._prepared = chain_store.read_prepared(self._ports.blobs, self._chain)
+            except NotFound:
+                return None
+        return self._prepared
+
+
+def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: float) -> Iterator[Snapshot]:
+    """The chain each time that it has changed; the last snapshot is final.
+
+    Raises:
+        TimedOut: the chain has not begun within `patience` seconds, or has not ended within `timeout` seconds.
+    """
+    begun = time.monotonic()
+    lines = Lines(ports, identifier)
+    etag_before, logged = "", 0
+    while True:
+        waited = time.monotonic() - begun
+        try:
+            chain, etag = chain_store.load(ports.blobs, identifier)
+        except NotFound:
+            if waited >= patience:
+                raise TimedOut(
+                    f"Nobody has taken the request for {identifier} within {patience:g} s. Is the host running? "
+                    "`python -m genaiops start` runs it here; `dead-letters list` shows what was refused."
+                ) from None
+            time.sleep(INTERVAL)
+            continue
+        if etag != etag_before:
+            entries = tuple(entry for entry in chain_store.read_log(ports.blobs, identifier) if entry.number > logged)
+            logged = entries[-1].number if entries else logged
+            done, planned = lines.count(chain)
+            yield Snapshot(chain, entries, done, planned)
+            etag_before = etag
+            if chain.status.is_final and not chain.journal:  # the last lines of the log are appended after the write
+                return
+        if timeout is not None and waited >= timeout:
+            raise TimedOut(f"The chain {identifier} has not ended within {timeout:g} s; it is {chain.status}.")
+        time.sleep(INTERVAL)

@@ -1,0 +1,115 @@
+"""Building and sending a request for a chain, as the pipeline's publisher does: bundle first, then the message.
+
+The bundle is named by its content and stored before the message is sent, so that whoever reads the message finds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genaiops.cli.wiring import user
+from shared import chain_store
+from shared.chain.messages import ChainRequest, DatasetUpload, Queue
+from shared.errors import Conflict, NotFound
+from shared.names import chain_id
+from shared.ports import OutgoingMessage
+
+if TYPE_CHECKING:
+    from shared.chain.state import ChainStatus
+    from shared.ports import Ports
+
+BUNDLES = "bundles"
+
+
+@dataclass(frozen=True)
+class GitState:
+    """What git says of a folder; nothing where it is in no repository."""
+
+    commit: str | None = None
+    branch: str | None = None
+
+
+def git_state(folder: Path) -> GitState:
+    """Commit and branch of the repository that holds the folder."""
+
+    def ask(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603
+                ["git", "-C", str(folder), *arguments],  # noqa: S607
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    if commit is None or not re.fullmatch(r"[0-9a-f]{7,64}", commit):
+        return GitState()
+    branch = ask("rev-parse", "--abbrev-ref", "HEAD")
+    return GitState(commit, None if branch in (None, "", "HEAD") else branch)
+
+
+def build_request(
+    ports: Ports, folder: Path, *, request_id: str | None, upload: str | None, requester: str | None, **fields: Any
+) -> ChainRequest:
+    """Store the use case's bundle and describe the chain that is asked for.
+
+    Args:
+        ports: where the bundle is stored.
+        folder: the use case folder.
+        request_id: names the request; None: it follows from the content, the commit and the build.
+        upload: a blob of the container `datasets`, `<use case>/<dataset>/<file>`.
+        requester: who asks; None: the user who is logged in.
+        fields: further fields of ChainRequest.
+
+    Raises:
+        pydantic.ValidationError: a field's value is not allowed.
+        InvalidName: the upload's name is not of that form.
+    """
+    from shared.use_case import bundle
+
+    made = bundle.make(folder, ports.settings.data)
+    with suppress(Conflict):  # the same content was stored before
+        ports.blobs.write(BUNDLES, f"{made.digest}.zip", made.content, if_absent=True)
+    dataset = None
+    if upload is not None:
+        from shared.datasets.uploads import parsed
+
+        dataset = DatasetUpload(name=parsed(upload)[1], blob=upload)
+    content = {**fields, "bundle": made.digest, "dataset": upload}
+    named = request_id or hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return ChainRequest(
+        request_id=named,
+        use_case=made.use_case,
+        bundle=made.digest,
+        dataset=dataset,
+        requester=requester or user(),
+        **fields,
+    )
+
+
+def send_request(ports: Ports, request: ChainRequest) -> tuple[str, ChainStatus | None]:
+    """Put the request on its queue; returns the chain's id, and its status where it was asked for before."""
+    chain = chain_id(request.use_case, request.kind, request.request_id)
+    try:
+        status = chain_store.load(ports.blobs, chain)[0].status
+    except NotFound:
+        status = None
+    message = OutgoingMessage(
+        body=request.model_dump_json().encode(),
+        message_id=f"{chain}/request",
+        subject="ChainRequest",
+        correlation_id=chain,
+    )
+    ports.bus.send(ports.settings.queues[Queue.CHAIN_REQUESTS], [message])
+    return chain, status

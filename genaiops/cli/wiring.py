@@ -1,0 +1,85 @@
+"""What the commands share: the wired ports, and finding a chain or a use case by what a person types."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from shared.errors import NotFound
+from shared.names import checked
+
+if TYPE_CHECKING:
+    from shared.chain.state import Chain
+    from shared.ports import Ports
+    from shared.settings import Settings
+
+
+Kind = Literal["pr", "ci", "cd", "dataset", "post_production"]
+"""`ChainKind`, spelled out: importing the messages would double the time that `--help` takes."""
+
+
+def ports() -> Ports:
+    """The ports of the profile that the environment names."""
+    from shared import bootstrap
+
+    return bootstrap.ports()
+
+
+def settings() -> Settings:
+    """The settings alone, for commands that need nothing wired."""
+    from shared.settings import read
+
+    return read()
+
+
+def user() -> str:
+    """The name of who is logged in."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user id may have no name
+        return "unknown"
+
+
+def chain_named(wired: Ports, identifier: str) -> Chain:
+    """The chain of that id, or the only one whose id begins or ends so.
+
+    Raises:
+        NotFound: none, or more than one.
+    """
+    from shared import chain_store
+    from shared.errors import InvalidName
+
+    try:
+        return chain_store.load(wired.blobs, identifier)[0]
+    except (NotFound, InvalidName):
+        alike = [
+            chain
+            for chain in chain_store.recent(wired.blobs, limit=1_000)
+            if chain.id.startswith(identifier) or chain.id.endswith(identifier)
+        ]
+        if len(alike) == 1:
+            return alike[0]
+    if alike:
+        names = ", ".join(chain.id for chain in alike[:5])
+        raise NotFound(f"{len(alike)} chains are named like {identifier!r}: {names}. Type more of the id.")
+    raise NotFound(f"There is no chain {identifier!r}; `python -m genaiops status` lists those there are.")
+
+
+def use_case_folder(text: str, configured: Settings) -> Path:
+    """The folder that `text` names: a path, or a use case under `flows/`.
+
+    Raises:
+        NotFound: there is none.
+    """
+    path = Path(text)
+    if (path / "experiment.yaml").is_file() or (path.is_dir() and len(path.parts) > 1):
+        return path.resolve()
+    if len(path.parts) == 1:
+        named = configured.flows / checked(text, "The use case")
+        if named.is_dir():
+            return named
+    known = ", ".join(sorted(file.parent.name for file in configured.flows.glob("*/experiment.yaml")))
+    raise NotFound(
+        f"There is no use case {text!r}: give a folder with an experiment.yaml, or one of {known or 'none'}."
+    )

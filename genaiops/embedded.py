@@ -1,0 +1,244 @@
+"""The product on one machine: the embedded host with the local adapters, the endpoints and the stand-in model.
+
+`python -m genaiops start`, the demo and the acceptance tests all run exactly this. Together with `shared/bootstrap.py`
+it is the only place that knows which adapters there are. What starts is stopped in the opposite order: first the host
+drains its functions, then the endpoints end, the flow runner's workers, and last the stand-in model.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from shared import bootstrap, model_connections
+from shared.errors import GenAIOpsError
+from shared.ports import Ports
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    import azure.functions as func
+
+    from genaiops.host import Host
+    from genaiops.stand_in_model import StandIn
+
+log: Final = logging.getLogger("genaiops.embedded")
+
+
+class Embedded:
+    """Everything up while it is entered: `with Embedded(settings.read()) as running: running.dashboard_url`."""
+
+    def __init__(self, settings: Settings, *, stand_in_options: Mapping[str, float] | None = None) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            settings: of the local profile. This process's ports are wired from them.
+            stand_in_options: how the stand-in model behaves: `{"latency-ms": 200, "throttle-rate": 0.05}`.
+        """
+        if settings.profile != "local":
+            raise GenAIOpsError(
+                f"GENAIOPS_PROFILE is {settings.profile!r}: the functions are run by Azure there. "
+                "To run them on this machine, set GENAIOPS_PROFILE=local."
+            )
+        self.settings = settings
+        self._stand_in_options = stand_in_options
+        self._stack = ExitStack()
+        self._host: Host | None = None
+        self._stop_requested = False
+        self.stand_in: StandIn | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # ------------------------------------------------------------------------------------------------------ addresses
+
+    @property
+    def host(self) -> Host:
+        """The embedded host. Raises GenAIOpsError before `start`."""
+        if self._host is None:
+            raise GenAIOpsError("The embedded host was not started.")
+        return self._host
+
+    @property
+    def ports(self) -> Ports:
+        """The ports that the functions use."""
+        return bootstrap.ports()
+
+    @property
+    def functions_url(self) -> str:
+        """Address of the HTTP functions, with the route prefix."""
+        return self.host.http_url
+
+    @property
+    def dashboard_url(self) -> str:
+        """Address of the dashboard."""
+        return f"{self.functions_url}/chains"
+
+    @property
+    def router_url(self) -> str:
+        """Address of the endpoints: `<router>/<endpoint>/score`."""
+        return self.settings.router_url
+
+    def stand_in_connections(self) -> tuple[str, ...]:
+        """Connections of the use cases under `flows/` that are not configured: the stand-in model answers for them."""
+        names = _connection_names(self.settings)
+        resolved = model_connections.resolved(self.settings, names)
+        return tuple(name for name in names if resolved[name].stand_in)
+
+    # ------------------------------------------------------------------------------------------------- start and stop
+
+    def start(self) -> None:
+        """Start everything and return when it serves.
+
+        Raises:
+            GenAIOpsError: a port is taken, another host has the home, a setting is wrong. Nothing is left running.
+        """
+        try:
+            self._begin()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def wait(self) -> None:
+        """Return when a stop was requested."""
+        if not self._stop_requested:
+            self.host.wait()
+
+    def request_stop(self) -> None:
+        """Ask `wait` to return; safe in a signal handler, also while `start` is under way."""
+        self._stop_requested = True
+        if self._host is not None:
+            self._host.request_stop()
+
+    def stop(self) -> None:
+        """Let running functions end, then end every process; a second call does nothing."""
+        self._stack.close()
+
+    def _begin(self) -> None:
+        from genaiops.host import Host, app_settings
+        from genaiops.stand_in_model import start_stand_in
+        from shared.adapters.local.bus import LocalBus
+        from shared.adapters.local.endpoints.supervisor import EndpointSupervisor
+        from shared.adapters.local.flow_runner import LocalFlowRunner
+
+        settings = self.settings
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self._start_stand_in(start_stand_in)
+        ports = bootstrap.wire(settings)
+        bootstrap.use(ports)
+        assert isinstance(ports.bus, LocalBus)
+        assert isinstance(ports.runner, LocalFlowRunner)
+        self._stack.callback(ports.bus.close)
+        self._stack.callback(ports.runner.close)
+        supervisor = EndpointSupervisor(
+            ports.blobs,
+            settings.home,
+            settings.router_port,
+            lambda names: model_connections.resolved(settings, names),
+        )
+        supervisor.start()
+        self._stack.callback(supervisor.stop)
+        host = Host(
+            load_function_app(settings.root),
+            ports.bus,
+            ports.blobs,
+            settings.home / "host",
+            settings.http_port,
+            host_json=settings.root / "host.json",
+            app_settings=app_settings(settings),
+            clock=ports.clock,
+        )
+        host.start()
+        self._stack.callback(host.stop)
+        self._host = host
+
+    def _start_stand_in(self, start: Callable[..., StandIn]) -> None:
+        """It also stands by where all known connections are configured: a bundle may bring another name."""
+        try:
+            self.stand_in = start(
+                self.settings.stand_in_port, options=self._stand_in_options, log=self.settings.home / "stand-in.log"
+            )
+        except GenAIOpsError as error:
+            if self.stand_in_connections():
+                raise
+            log.warning("no stand-in model, and none is needed as things are: %s", error)
+            return
+        self._stack.callback(self.stand_in.stop)
+
+
+def load_function_app(root: Path) -> func.FunctionApp:
+    """A fresh FunctionApp from `function_app.py`: a host may index an app only once, and tests start several hosts."""
+    spec = importlib.util.spec_from_file_location("function_app", root / "function_app.py")
+    if spec is None or spec.loader is None:
+        raise GenAIOpsError(f"{root / 'function_app.py'} cannot be loaded; GENAIOPS_ROOT must name the app's folder.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    app: func.FunctionApp = module.app
+    return app
+
+
+def run_until_stopped(settings: Settings, say: Callable[[str], None]) -> None:
+    """Start everything, say where it is, and serve until SIGTERM or Ctrl-C; a second signal ends at once."""
+    from genaiops.host import stop_signals
+
+    _log_to_terminal()
+    embedded = Embedded(settings)
+    with stop_signals(embedded.request_stop):
+        with embedded:
+            for line in addresses(embedded):
+                say(line)
+            embedded.wait()
+            say("Stopping: what runs is finished first. Ctrl-C again ends at once.")
+        say("Stopped.")
+
+
+def addresses(embedded: Embedded) -> list[str]:
+    """What a person needs to know of what runs here."""
+    lines = [
+        f"dashboard   {embedded.dashboard_url}",
+        f"functions   {embedded.functions_url}",
+        f"endpoints   {embedded.router_url}/<endpoint>/score",
+        f"data        {embedded.settings.home}",
+    ]
+    if names := embedded.stand_in_connections():
+        lines.append(stand_in_notice(embedded.settings, names))
+    return lines
+
+
+def stand_in_notice(settings: Settings, names: tuple[str, ...]) -> str:
+    """The line that says, each time, that no real model is asked."""
+    which = f"connection{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    return (
+        f"STAND-IN MODEL IN USE (rules, not an LLM) for the {which}: configure a real one in {settings.env_file}, as "
+        f'{names[0]}={{"api_key": "…", "api_base": "…", "api_type": "azure", "api_version": "2024-02-01"}}'
+    )
+
+
+def _connection_names(settings: Settings) -> tuple[str, ...]:
+    """Every connection that a use case under `flows/` names."""
+    from shared.use_case.flow_facts import flow_facts
+    from shared.use_case.problems import InvalidUseCase
+
+    names: set[str] = set()
+    for file in settings.flows.glob("*/flows/*/flow.dag.yaml"):
+        try:
+            names.update(flow_facts(file.parent).connections)
+        except InvalidUseCase as error:
+            log.warning("%s cannot be read: %s", file, error)
+    return tuple(sorted(names))
+
+
+def _log_to_terminal() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    for noisy in ("aiohttp", "azure", "asyncio", "promptflow", "werkzeug", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
