@@ -1,0 +1,86 @@
+"""Which adapters each contract suite is run against. A further adapter is one more entry in a table below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from shared.adapters.local.blobs import FileBlobStore
+from shared.adapters.local.bus import LocalBus
+from shared.adapters.memory.blobs import MemoryBlobStore
+from shared.adapters.memory.bus import MemoryBus
+from shared.adapters.memory.clock import ManualClock
+from shared.adapters.queues import QueueConfig
+from shared.ports import BlobStore, Bus, QueueReceiver, ReceivedMessage
+
+QUEUES = (
+    QueueConfig("orders", lock_seconds=60, max_delivery_count=3, duplicate_window_seconds=600),
+    QueueConfig("events", lock_seconds=60, max_delivery_count=3, sessions=True),
+    QueueConfig("repeats", duplicate_window_seconds=0),
+)
+
+
+class QueueSystem(Bus, QueueReceiver, Protocol):
+    """A bus that can also be received from, as the embedded host needs it."""
+
+    def peek(self, queue: str, count: int = 32) -> list[ReceivedMessage]: ...
+
+    def close(self) -> None: ...
+
+
+class BusFactory:
+    """Opens consumers of one set of queues; every one has sessions of its own."""
+
+    def __init__(self, open_consumer: Callable[[Sequence[QueueConfig]], QueueSystem]) -> None:
+        self._open = open_consumer
+        self._consumers: list[QueueSystem] = []
+
+    def consumer(self) -> QueueSystem:
+        consumer = self._open(QUEUES)
+        self._consumers.append(consumer)
+        return consumer
+
+    def close(self) -> None:
+        for consumer in self._consumers:
+            consumer.close()
+
+
+def _local_bus(folder: Path, clock: ManualClock) -> BusFactory:
+    return BusFactory(lambda queues: LocalBus(folder / "bus.sqlite", queues, clock))
+
+
+def _memory_bus(folder: Path, clock: ManualClock) -> BusFactory:
+    first = MemoryBus(QUEUES, clock)
+    return BusFactory(lambda queues: first.consumer())
+
+
+BUSES = {"local": _local_bus, "memory": _memory_bus}
+BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
+    "local": lambda folder: FileBlobStore(folder / "blobs"),
+    "memory": lambda folder: MemoryBlobStore(),
+}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=BUSES)
+def buses(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[BusFactory]:
+    factory = BUSES[request.param](tmp_path, clock)
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def bus(buses: BusFactory) -> QueueSystem:
+    return buses.consumer()
+
+
+@pytest.fixture(params=BLOB_STORES)
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    return BLOB_STORES[request.param](tmp_path)
