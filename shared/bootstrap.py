@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from threading import Lock
 
+from shared.chain.messages import Queue
 from shared.ports import Ports
 from shared.settings import InvalidSettings, Settings, read
 
@@ -51,15 +52,19 @@ def _local(settings: Settings) -> Ports:
     from shared.adapters.local.endpoints import LocalEndpoints
     from shared.adapters.local.flow_runner import LocalFlowRunner
     from shared.adapters.local.notifier import ConsoleNotifier
-        from shared.adapters.local.registry import LocalRegistry
-    from shared.adapters.queues import queue_configs
+    from shared.adapters.local.registry import LocalRegistry
+    from shared.adapters.queues import QueueConfig
 
+    queues = [
+        QueueConfig(name, max_delivery_count=settings.max_delivery_count, sessions=queue is Queue.CHAIN_EVENTS)
+        for queue, name in settings.queues.items()
+    ]
     clock = SystemClock()
     blobs = FileBlobStore(settings.home / "blobs")
     return Ports(
         settings=settings,
         clock=clock,
-        bus=LocalBus(settings.home / "bus.sqlite3", queue_configs(settings), clock),
+        bus=LocalBus(settings.home / "bus.sqlite3", queues, clock),
         blobs=blobs,
         runner=LocalFlowRunner(settings.home),
         registry=LocalRegistry(blobs, clock),

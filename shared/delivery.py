@@ -44,7 +44,6 @@ def delivery_of(queue: Queue, message: func.ServiceBusMessage) -> Delivery:
     # The broker writes the reason into the application properties; the metadata of that name can be shadowed by a body.
     reason = properties.get("DeadLetterReason") or message.dead_letter_reason
     description = properties.get("DeadLetterErrorDescription") or message.dead_letter_error_description
-    properties = {str(key): str(value) for key, value in (message.application_properties or {}).items()}
     return Delivery(
         queue=queue,
         body=message.get_body(),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from itertools import pairwise
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -39,7 +40,7 @@ def state_diagram() -> str:
     for kind, plan in PLANS.items():
         lines += [f"### `{kind}`", "", "```mermaid", "flowchart LR"]
         lines += [f"    {_node(step)}" for step in plan]
-        lines += [f"    {before.name} --> {after.name}" for before, after in zip(plan, plan[1:], strict=False)]
+        lines += [f"    {before.name} --> {after.name}" for before, after in pairwise(plan)]
         lines += ["```", ""]
     lines += ["Steps with rounded ends are closing steps: they run after a failure too.", ""]
     lines += ["## Steps", "", "| step | orders | answered by | walked |", "|---|---|---|---|"]
