@@ -1,0 +1,288 @@
+"""The Endpoints port on a laptop, for any process: the host's functions, the command line, a notebook.
+
+Changes are written to the desired document and then announced to the host's router, which reads it again before it
+answers; where no host runs, they wait for the next one. Scoring goes through the router over HTTP, as a client's would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared.adapters.local.endpoints.state import (
+    FLOW,
+    HEADER,
+    SERVED,
+    DesiredDeployment,
+    DesiredEndpoint,
+    EndpointStore,
+    ObservedDeployment,
+    ObservedEndpoint,
+)
+from shared.errors import BusinessFailure, NotFound, Transient
+from shared.names import checked
+from shared.ports import BlobStore, DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Invocation
+
+_NOT_COPIED: Final = shutil.ignore_patterns("__pycache__", ".promptflow", ".env", ".env.*", ".git", ".runs")
+_ADMIN_TIMEOUT_S: Final = 10.0
+_START_THE_HOST: Final = "start it with `python -m genaiops start`"
+_Observed: Final = TypeAdapter(dict[str, ObservedEndpoint])
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    body: bytes
+    deployment: str
+
+
+class LocalEndpoints:
+    """Endpoints behind the router at `router_url` (`http://127.0.0.1:<port>`), kept under `home` and in `blobs`."""
+
+    def __init__(self, blobs: BlobStore, home: Path, router_url: str, *, timeout_s: float = 310.0) -> None:
+        self._store = EndpointStore(blobs)
+        self._served = home / SERVED
+        self._url = router_url.rstrip("/")
+        self._timeout_s = timeout_s
+
+    def deploy(self, spec: DeploymentSpec) -> DeploymentInfo:
+        """Ask for the deployment, at 0 % traffic. See the port.
+
+        Raises:
+            BusinessFailure: the flow's folder is missing, or another flow is deployed under that name.
+            InvalidName: of the endpoint or the deployment.
+        """
+        checked(spec.endpoint, "endpoint")
+        checked(spec.name, "deployment")
+        if self._found(spec) is not None:
+            return self.look(spec.endpoint, spec.name)
+        if not spec.flow.is_dir():
+            raise BusinessFailure(
+                f"Flow folder {spec.flow} does not exist: deploy the folder that holds flow.dag.yaml."
+            )
+        wanted = self._frozen(spec)
+
+        def add(before: DesiredEndpoint) -> DesiredEndpoint:
+            if spec.name in before.deployments:
+                return before
+            return before.model_copy(update={"deployments": {**before.deployments, spec.name: wanted}})
+
+        self._store.update(spec.endpoint, add, create=True)
+        # Two callers may have come here at once: the document says whose deployment it is.
+        found = self._found(spec)
+        created = found is not None and found.creation == wanted.creation
+        if not created:
+            shutil.rmtree(self._served / wanted.folder, ignore_errors=True)
+        self._announce()
+        return replace(self.look(spec.endpoint, spec.name), created=created)
+
+    def look(self, endpoint: str, deployment: str) -> DeploymentInfo:
+        """What is known of a deployment. Raises NotFound."""
+        for info in self.describe(endpoint).deployments:
+            if info.name == deployment:
+                return info
+        raise NotFound(f"Endpoint {endpoint!r} has no deployment {deployment!r}.")
+
+    def describe(self, endpoint: str) -> EndpointInfo:
+        """What is known of an endpoint. Raises NotFound."""
+        return self._info(self._desired(endpoint), self._live())
+
+    def list(self) -> list[EndpointInfo]:
+        """All endpoints, by name."""
+        live = self._live()
+        return [self._info(self._store.desired(name), live) for name in self._store.names()]
+
+    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
+        """Replace the traffic split.
+
+        Raises:
+            BusinessFailure: the shares are wrong, or name a deployment that does not exist.
+            NotFound: there is no such endpoint.
+        """
+        self._desired(endpoint)
+
+        def split(before: DesiredEndpoint) -> DesiredEndpoint:
+            check_traffic(traffic, before.deployments.keys(), endpoint)
+            return before.model_copy(update={"traffic": {name: share for name, share in traffic.items() if share}})
+
+        self._store.update(endpoint, split, create=False)
+        self._announce()
+
+    def invoke(self, endpoint: str, payload: Mapping[str, object], deployment: str | None = None) -> Invocation:
+        """Score one request through the router. See the port."""
+        desired = self._desired(endpoint)
+        if deployment is not None and deployment not in desired.deployments:
+            raise NotFound(f"Endpoint {endpoint!r} has no deployment {deployment!r}.")
+        headers = {"Content-Type": "application/json", **({HEADER: deployment} if deployment else {})}
+        start = time.perf_counter()
+        try:
+            answer = self._request("POST", f"/{endpoint}/score", json.dumps(payload).encode(), headers, self._timeout_s)
+        except OSError as error:
+            raise Transient(f"No router answers at {self._url} ({error}): {_START_THE_HOST}.") from error
+        latency_ms = (time.perf_counter() - start) * 1000
+        if not answer.deployment:
+            # The router's own word, not a deployment's.
+            if answer.status == HTTPStatus.NOT_FOUND:
+                raise NotFound(_message(answer.body))
+            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise Transient(_message(answer.body))
+        return Invocation(answer.status, answer.body, latency_ms, answer.deployment)
+
+    def remove(self, endpoint: str, deployment: str) -> None:
+        """Delete the deployment; the host ends its process and deletes its folder.
+
+        Raises:
+            BusinessFailure: it has traffic.
+        """
+
+        def without(before: DesiredEndpoint) -> DesiredEndpoint:
+            if before.traffic.get(deployment):
+                raise BusinessFailure(
+                    f"Deployment {deployment!r} of endpoint {endpoint!r} has {before.traffic[deployment]} % of the "
+                    "traffic: give that to another deployment before you remove it."
+                )
+            rest = {name: value for name, value in before.deployments.items() if name != deployment}
+            return before.model_copy(update={"deployments": rest})
+
+        try:
+            self._store.update(checked(endpoint, "endpoint"), without, create=False)
+        except NotFound:
+            return
+        self._announce()
+
+    def _desired(self, endpoint: str) -> DesiredEndpoint:
+        try:
+            return self._store.desired(checked(endpoint, "endpoint"))
+        except NotFound:
+            raise NotFound(f"There is no endpoint {endpoint!r}: deploy a flow to it first.") from None
+
+    def _found(self, spec: DeploymentSpec) -> DesiredDeployment | None:
+        """The deployment of that name, if there is one; raises BusinessFailure if it is of something else."""
+        try:
+            found = self._store.desired(spec.endpoint).deployments.get(spec.name)
+        except NotFound:
+            return None
+        if found is None:
+            return None
+        asked = (spec.flow_digest, dict(spec.variants), dict(spec.parameters))
+        if (found.flow_digest, dict(found.variants), dict(found.parameters)) != asked:
+            raise BusinessFailure(
+                f"Deployment {spec.name!r} of endpoint {spec.endpoint!r} exists, with another flow, other variants or "
+                "other parameters: use another name, or remove it first."
+            )
+        return found
+
+    def _frozen(self, spec: DeploymentSpec) -> DesiredDeployment:
+        # A folder of its own for every creation: a removal that the host has not carried out yet can then never delete
+        # what a new deployment of the same name has just copied.
+        creation = secrets.token_hex(6)
+        folder = f"{spec.endpoint}/{spec.name}-{creation}"
+        shutil.copytree(spec.flow, self._served / folder / FLOW, ignore=_NOT_COPIED)
+        return DesiredDeployment(
+            name=spec.name,
+            creation=creation,
+            folder=folder,
+            flow_digest=spec.flow_digest,
+            flow_version=spec.flow_version,
+            variants=spec.variants,
+            parameters=spec.parameters,
+            environment=spec.environment,
+            connections=tuple(spec.connections),
+            tags=spec.tags,
+        )
+
+    def _info(self, desired: DesiredEndpoint, live: Mapping[str, ObservedEndpoint] | None) -> EndpointInfo:
+        running = live is not None
+        seen = (
+            live.get(desired.name) if live is not None else self._store.observed(desired.name)
+        ) or ObservedEndpoint()
+        deployments = []
+        for name, wanted in desired.deployments.items():
+            observed = seen.deployments.get(name)
+            if observed is None or observed.creation != wanted.creation:
+                observed = ObservedDeployment(creation=wanted.creation, state=DeploymentState.CREATING)
+            deployments.append(_deployment_info(desired.name, wanted, observed, running=running))
+        url = f"{self._url}/{desired.name}/score"
+        return EndpointInfo(desired.name, url, dict(desired.traffic), tuple(deployments))
+
+    def _live(self) -> Mapping[str, ObservedEndpoint] | None:
+        """What the running host sees; None where none runs."""
+        try:
+            return _Observed.validate_json(self._request("GET", "/admin/endpoints", None, {}, _ADMIN_TIMEOUT_S).body)
+        except (OSError, ValidationError):
+            return None
+
+    def _announce(self) -> None:
+        """Have the running host read the documents again, before anybody relies on them."""
+        with contextlib.suppress(OSError):  # no host: the next one reads them when it starts
+            self._request("POST", "/admin/refresh", b"", {}, _ADMIN_TIMEOUT_S)
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+    ) -> _Answer:
+        address = urlsplit(self._url)
+        connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=timeout_s)
+        try:
+            connection.request(method, path, body=body, headers=dict(headers))
+            response = connection.getresponse()
+            return _Answer(response.status, response.read(), response.headers.get(HEADER, ""))
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{type(error).__name__} {error}") from error
+        finally:
+            connection.close()
+
+
+def check_traffic(traffic: Mapping[str, int], deployments: Collection[str], endpoint: str) -> None:
+    """Raise BusinessFailure unless `traffic` is a valid split over `deployments`."""
+    unknown = sorted(set(traffic) - set(deployments))
+    if unknown:
+        known = ", ".join(deployments) or "none"
+        raise BusinessFailure(
+            f"Traffic of endpoint {endpoint!r} names {', '.join(unknown)}, which is not deployed there. Deployed are: "
+            f"{known}."
+        )
+    wrong = {name: share for name, share in traffic.items() if not 0 <= share <= 100}
+    if wrong or sum(traffic.values()) not in {0, 100}:
+        raise BusinessFailure(
+            f"Traffic of endpoint {endpoint!r} is {dict(traffic)}: every share must be from 0 to 100, and their sum "
+            "100 (or 0, for no traffic at all)."
+        )
+
+
+def _deployment_info(
+    endpoint: str, wanted: DesiredDeployment, observed: ObservedDeployment, *, running: bool
+) -> DeploymentInfo:
+    state, reason = observed.state, observed.reason
+    if not running and state is not DeploymentState.FAILED:
+        state, reason = DeploymentState.CREATING, f"no host serves it now: {_START_THE_HOST}"
+    return DeploymentInfo(
+        endpoint=endpoint,
+        name=wanted.name,
+        flow_version=wanted.flow_version,
+        state=state,
+        reason=reason,
+        requests=observed.counts.requests,
+        errors=observed.counts.errors,
+        latency_p50_ms=observed.counts.percentile(0.50),
+        latency_p95_ms=observed.counts.percentile(0.95),
+        tags=wanted.tags,
+    )
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:500].decode(errors="replace")

@@ -1,0 +1,174 @@
+"""One served process, seen from the host: its start, what it reports, the end of its output, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
+
+import shared
+
+_MODULE: Final = "shared.adapters.local.endpoints.serve"
+_ROOT: Final = Path(shared.__file__).parent.parent
+_TAIL_CHUNKS: Final = 64
+_CHUNK: Final = 1024
+_REASON_CHARACTERS: Final = 1000
+_QUIET: Final = {
+    # prompt flow's telemetry client calls out when it is merely constructed, whatever pf.yaml says.
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+    "PF_DISABLE_TRACING": "true",
+    "PF_LOGGING_LEVEL": "WARNING",
+    "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+}
+
+
+@dataclass(frozen=True)
+class ServeOrders:
+    """What a served process is told. `connections` hold keys: they go through a pipe and nowhere else."""
+
+    flow: Path
+    dag: Path
+    """The flow's DAG with variants and parameters applied, inside `flow`."""
+    scratch: Path
+    """prompt flow's home, for this process alone."""
+    connections: Mapping[str, Mapping[str, Any]]
+    environment: Mapping[str, str]
+    secrets: Collection[str]
+    """Texts that must not appear in what is shown of the output."""
+    threads: int = 32
+    max_body: int = 16 * 1024 * 1024
+
+
+class ServedProcess:
+    """Started at once. Its attributes are written by threads that read its pipes."""
+
+    def __init__(self, orders: ServeOrders) -> None:
+        self.port: int | None = None
+        self.pid: int | None = None
+        """Of the server, not of its guardian."""
+        self.failure: str | None = None
+        """Why it could not load the flow."""
+        self._exit_code: int | None = None
+        self._secrets = [secret for secret in orders.secrets if secret]
+        self._tail: deque[bytes] = deque(maxlen=_TAIL_CHUNKS)
+        report_read, report_write = os.pipe()
+        orders.scratch.mkdir(parents=True, exist_ok=True)
+        (orders.scratch / "pf.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", _MODULE, str(os.getpid())],
+                cwd=_ROOT,
+                env=_environment(orders),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(report_write,),
+                # A group of its own: Ctrl-C in the terminal is the host's to handle, and the group can be killed whole.
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(report_read)
+            raise
+        finally:
+            os.close(report_write)
+        self._threads = [
+            Thread(target=self._read_output, name="served-output", daemon=True),
+            Thread(target=self._read_reports, args=(report_read,), name="served-reports", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        line = {
+            "flow": str(orders.flow),
+            "dag": str(orders.dag),
+            "connections": orders.connections,
+            "threads": orders.threads,
+            "max_body": orders.max_body,
+            "report_fd": report_write,
+        }
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died already: `ended` will say so
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def ended(self) -> str | None:
+        """How the process ended, for people; None while it runs."""
+        if self._process.poll() is None:
+            return None
+        for thread in self._threads:
+            thread.join(timeout=2)  # until its last words are read
+        if self.failure is not None:
+            return self._shown(self.failure)
+        code = self._exit_code
+        if code is None:
+            code = self._process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        tail = self.tail()
+        return f"The served process {how}" + (f"; its last output: {tail}" if tail else ", without any output")
+
+    def tail(self) -> str:
+        """The end of what it printed, without secrets; at most 1,000 characters."""
+        return self._shown(b"".join(self._tail).decode(errors="replace").strip())[-_REASON_CHARACTERS:]
+
+    def stop(self) -> None:
+        """End it and everything it started, at once; stopping twice is no error."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for thread in self._threads:
+            thread.join(timeout=2)
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+
+    def _shown(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:_REASON_CHARACTERS] if self.failure else text
+
+    def _read_output(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            # Read without end, keep the end: a flow that prints much must neither block nor fill the memory.
+            while chunk := output.read1(_CHUNK):  # type: ignore[attr-defined]
+                self._tail.append(chunk)
+
+    def _read_reports(self, report_read: int) -> None:
+        with os.fdopen(report_read, "rb") as reports:
+            for line in reports:
+                with contextlib.suppress(ValueError):
+                    self._take(json.loads(line))
+
+    def _take(self, report: Mapping[str, Any]) -> None:
+        match report:
+            case {"port": int(port), "pid": int(pid)}:
+                self.pid = pid
+                self.port = port
+            case {"failed": str(failure)}:
+                self.failure = failure
+            case {"exited": int(code)}:
+                self._exit_code = code
+            case _:
+                pass
+
+
+def _environment(orders: ServeOrders) -> dict[str, str]:
+    """The host's environment without this program's settings and without connections: a flow gets only its own."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GENAIOPS_") and '"api_key"' not in value
+    }
+    own = {"PF_HOME_DIRECTORY": str(orders.scratch), "PROMPTFLOW_PROJECT_PATH": str(orders.flow)}
+    return {**inherited, **_QUIET, **orders.environment, **own}

@@ -1,0 +1,2 @@
+def normalised(text: str) -> str:
+    return " ".join(text.split()).lower()
