@@ -135,9 +135,13 @@ class _Answering(Walk):
                     deploys=event.deploys,
                     terms=event.approval,
                     evidence=event.evidence,
+                    flow=event.flow,
                     progress=Progress(cells=event.cells, cells_in_flight=event.cells_in_flight),
                 )
-                self.end_step(f"{event.cells} runs planned, bundle {event.bundle[:12]}")
+                planned = (
+                    f"{event.flow.name} version {event.flow.version}" if event.flow else f"{event.cells} runs planned"
+                )
+                self.end_step(f"{planned}, bundle {event.bundle[:12]}")
             case DataRegistered():
                 self.data_registered(event)
             case RunFinished():

@@ -1,0 +1,64 @@
+"""The base of every message, and the request that asks for a chain."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.names import Name, Sha256
+
+
+class ChainKind(StrEnum):
+    """What a chain is for; each kind has its plan in `plans.py`."""
+
+    PR = "pr"
+    CI = "ci"
+    CD = "cd"
+    DATASET = "dataset"
+    POST_PRODUCTION = "post_production"
+
+
+class Message(BaseModel):
+    """A frozen message that refuses unknown keys and wrong types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: Literal[1] = 1
+
+
+class DatasetUpload(BaseModel):
+    """A dataset that was uploaded: which dataset of the use case it is, and the blob that holds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Name
+    blob: Annotated[str, Field(max_length=1_024)]
+    """The blob's name in the container `datasets`: `<use case>/<dataset>/<file>`."""
+
+
+class ChainRequest(Message):
+    """A pipeline, a dataset upload or a person asks for a chain. Queue: chain-requests."""
+
+    type: Literal["ChainRequest"] = "ChainRequest"
+    request_id: Annotated[str, Field(min_length=1, max_length=200)]
+    """Names the request: the same id, use case and kind always mean the same chain."""
+    kind: ChainKind
+    use_case: Name
+    environment: Name = "dev"
+    commit: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{7,64}$")] | None = None
+    branch: Annotated[str, Field(min_length=1, max_length=250)] | None = None
+    build_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    pull_request: Annotated[int, Field(gt=0)] | None = None
+    requester: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    bundle: Sha256 | None = None
+    """The zipped use case folder of the commit, in the container `bundles`; none: the use case shipped with the app."""
+    variants: Annotated[str, Field(max_length=2_000)] = "*"
+    """`*` (every variant), `defaults`, or `variant,node.variant,…`."""
+    dataset: DatasetUpload | None = None
+    """Only for kind dataset (the upload) and post_production (the production log)."""
+    flow_version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")] | None = None
+    """Only for kind cd: the registered version to deploy; none: the latest."""
+    traffic: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Percent for the new deployment; none: what the use case's configuration says."""
