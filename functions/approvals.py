@@ -1,0 +1,26 @@
+"""HTTP `approvals`: the approver's page (GET) and answer (POST). The signed link is the key, hence no function key."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from shared.approvals import page
+from shared.bootstrap import ports
+from shared.pages.http import respond
+
+blueprint = func.Blueprint()
+
+
+@blueprint.route("approvals/{token}", methods=["GET", "HEAD", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
+def approvals(req: func.HttpRequest) -> func.HttpResponse:
+    """Show the evidence, or take an answer."""
+    token = req.route_params["token"]
+    if req.method == "POST":
+        return respond(req, lambda request: page.answer(ports(), token, request))
+    return respond(req, lambda _: page.show(ports(), token))
+
+
+@blueprint.route("approvals/{token}/report", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+def approval_report(req: func.HttpRequest) -> func.HttpResponse:
+    """The full report behind an approval."""
+    return respond(req, lambda _: page.report(ports(), req.route_params["token"]))

@@ -1,0 +1,68 @@
+"""An approver's answer: recorded once under the name of its link, then put on chain-events.
+
+The record comes first, by a conditional write, so that one link answers once whatever happens later; sending the same
+record again is harmless, because the message has the same id. The first answer that reaches the chain wins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from shared.approvals import links
+from shared.chain.messages import ApprovalAnswered, Verdict
+from shared.chain.state import Chain
+from shared.envelopes import send_event
+from shared.errors import BusinessFailure, Conflict, NotFound
+
+if TYPE_CHECKING:
+    from shared.ports import Ports
+
+CONTAINER: Final = "approvals"
+COMMENT_LIMIT: Final = 2_000
+"""Characters."""
+
+
+def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment: str = "") -> ApprovalAnswered:
+    """Pass an answer on to the chain and return it, or the one that this approver gave before, which stays.
+
+    Raises:
+        BusinessFailure: the chain awaits no answer, or not this approver's.
+    """
+    approval = links.approval_of(chain)
+    if approval.verdict is not None:
+        raise BusinessFailure(f"It was decided already: {approval.verdict.value} by {approval.decided_by}.")
+    if chain.status.is_final:
+        raise BusinessFailure(f"The chain {chain.id} awaits no answer: it is {chain.status.value}.")
+    if approver not in approval.approvers:
+        raise BusinessFailure(
+            f"{approver} is not an approver of this chain; they are: {', '.join(approval.approvers)}."
+        )
+    name = links.nonce(links.signing_key(ports), chain.id, approver, approval.evidence)
+    answer = ApprovalAnswered(
+        id=f"{chain.id}/approval/{name}",
+        chain=chain.id,
+        at=ports.clock.now(),
+        approver=approver,
+        verdict=verdict,
+        comment=comment[:COMMENT_LIMIT],
+        evidence=approval.evidence,
+    )
+    try:
+        ports.blobs.write(CONTAINER, f"{chain.id}/{name}.json", answer.model_dump_json().encode(), if_absent=True)
+    except Conflict:
+        answer = _stored(ports, chain.id, name)
+    # Also where the record was there: a crash may have come between its write and its message.
+    send_event(ports, answer)
+    return answer
+
+
+def given(ports: Ports, link: links.Link) -> ApprovalAnswered | None:
+    """The answer that this link gave, if any."""
+    try:
+        return _stored(ports, link.chain, link.nonce)
+    except NotFound:
+        return None
+
+
+def _stored(ports: Ports, chain: str, name: str) -> ApprovalAnswered:
+    return ApprovalAnswered.model_validate_json(ports.blobs.read(CONTAINER, f"{chain}/{name}.json"))

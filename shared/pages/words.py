@@ -1,0 +1,193 @@
+"""Words for people: states, times, durations, numbers and data, the same on every page.
+
+Data is shown as it is, save that characters which would hide or reorder text become visible.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from shared.chain.messages import ChainKind
+from shared.chain.state import ChainStatus, Step, StepStatus
+
+SHOWN_CHARACTERS: Final = 1_200
+"""Of one value on a page; the CSV has all of it."""
+
+# Control characters, and those that reorder or hide text: a model could make an output read as its opposite.
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+_STATUS: Final[Mapping[ChainStatus, tuple[str, str]]] = {
+    ChainStatus.RUNNING: ("Running", "busy"),
+    ChainStatus.AWAITING_APPROVAL: ("Waiting for approval", "warn"),
+    ChainStatus.SUCCEEDED: ("Succeeded", "good"),
+    ChainStatus.FAILED: ("Failed", "bad"),
+    ChainStatus.REJECTED: ("Rejected", "bad"),
+    ChainStatus.CANCELLED: ("Cancelled", "off"),
+    ChainStatus.SUPERSEDED: ("Superseded", "off"),
+}
+_STEP_STATUS: Final[Mapping[StepStatus, tuple[str, str]]] = {
+    StepStatus.PENDING: ("To come", "off"),
+    StepStatus.RUNNING: ("Running", "busy"),
+    StepStatus.DONE: ("Done", "good"),
+    StepStatus.FAILED: ("Failed", "bad"),
+    StepStatus.SKIPPED: ("Skipped", "off"),
+}
+_SIGN: Final[Mapping[str, str]] = {"good": "✓", "bad": "✕", "warn": "!", "busy": "●", "off": "–"}
+_KIND: Final[Mapping[ChainKind, str]] = {
+    ChainKind.PR: "Pull request",
+    ChainKind.CI: "Merge",
+    ChainKind.CD: "Release",
+    ChainKind.DATASET: "Dataset upload",
+    ChainKind.POST_PRODUCTION: "Production log",
+}
+
+
+def status_word(status: ChainStatus) -> str:
+    """`Waiting for approval`."""
+    return _STATUS[status][0]
+
+
+def status_tone(status: ChainStatus) -> str:
+    """`good`, `bad`, `warn`, `busy` or `off`."""
+    return _STATUS[status][1]
+
+
+def step_status_word(status: StepStatus) -> str:
+    """`To come`."""
+    return _STEP_STATUS[status][0]
+
+
+def step_status_tone(status: StepStatus) -> str:
+    """As `status_tone`."""
+    return _STEP_STATUS[status][1]
+
+
+def sign(tone: str) -> str:
+    """The sign that goes with a tone, so that no state is told by colour alone."""
+    return _SIGN[tone]
+
+
+def step_word(step: Step) -> str:
+    """`Endpoint test`."""
+    return step.value.replace("_", " ").capitalize()
+
+
+def kind_word(kind: ChainKind) -> str:
+    """What started a chain of this kind."""
+    return _KIND[kind]
+
+
+def when(at: datetime | None) -> str:
+    """`23 Nov 2026, 15:25 UTC`."""
+    return "–" if at is None else at.astimezone(UTC).strftime("%d %b %Y, %H:%M UTC").lstrip("0")
+
+
+def clock_time(at: datetime | None) -> str:
+    """`15:25:07`, UTC."""
+    return "–" if at is None else at.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def iso(at: datetime) -> str:
+    """For the `datetime` attribute of `<time>`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    seconds = max(seconds, 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def elapsed(start: datetime | None, end: datetime | None) -> str:
+    """How long something took; a dash where it has not begun or not ended."""
+    return "–" if start is None or end is None else duration((end - start).total_seconds())
+
+
+def number(value: float | None) -> str:
+    """Up to four decimals, without trailing zeros; thousands are grouped."""
+    if value is None:
+        return "–"
+    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  (NaN is not itself)
+        return "not a number"
+    text = f"{value:,.4f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def difference(value: float | None) -> str:
+    """`+0.05`, `−0.05` or `±0`."""
+    if value is None:
+        return ""
+    text = number(abs(value))
+    return "±0" if text == "0" else ("+" if value > 0 else "−") + text
+
+
+def milliseconds(value: float | None) -> str:
+    """`840 ms` or `2.4 s`."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f} ms" if value < 1_000 else f"{value / 1_000:,.1f} s"
+
+
+def percent(share: float) -> str:
+    """`12.5 %` of a share from 0 to 1."""
+    return f"{share * 100:.1f}".removesuffix(".0") + " %"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """`1 line`, `1,200 lines`."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def short(digest: str | None) -> str:
+    """The first twelve characters of a digest."""
+    return digest[:12] if digest else "–"
+
+
+def visible(text: str) -> str:
+    """The text with every character that would hide or reorder it written out."""
+    return _INVISIBLE.sub(lambda found: f"‹U+{ord(found[0]):04X}›", text)
+
+
+def text_of(value: object) -> str:
+    """A value as text: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def data(value: object, limit: int = SHOWN_CHARACTERS) -> str:
+    """A value as a page shows it: visible, and cut where it is very long, which is then said."""
+    text = text_of(value)
+    rest = len(text) - limit
+    shown = visible(text[:limit] if rest > 0 else text)
+    return f"{shown}… ({rest:,} more characters in lines.csv)" if rest > 0 else shown
+
+
+def excerpt(value: object, limit: int = 100) -> str:
+    """The beginning of a value, on one line."""
+    text = " ".join(text_of(value)[: limit * 4].split())
+    return visible(text if len(text) <= limit else text[: limit - 1] + "…") or "(empty)"
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    f.__name__: f
+    for f in (
+        status_word, status_tone, step_status_word, step_status_tone, sign, step_word, kind_word, when, clock_time, iso,
+        duration, number, difference, milliseconds, percent, plural, short, visible, data, excerpt,
+    )
+}  # fmt: skip
