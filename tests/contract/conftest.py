@@ -10,11 +10,12 @@ import pytest
 
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.bus import LocalBus
+from shared.adapters.local.registry import LocalRegistry
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.bus import MemoryBus
 from shared.adapters.memory.clock import ManualClock
 from shared.adapters.queues import QueueConfig
-from shared.ports import BlobStore, Bus, QueueReceiver, ReceivedMessage
+from shared.ports import BlobStore, Bus, QueueReceiver, ReceivedMessage, Registry
 
 QUEUES = (
     QueueConfig("orders", lock_seconds=60, max_delivery_count=3, duplicate_window_seconds=600),
@@ -62,6 +63,10 @@ BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
     "local": lambda folder: FileBlobStore(folder / "blobs"),
     "memory": lambda folder: MemoryBlobStore(),
 }
+REGISTRIES: dict[str, Callable[[Path, ManualClock], Registry]] = {
+    "local": lambda folder, clock: LocalRegistry(FileBlobStore(folder / "blobs"), clock),
+    "memory": lambda folder, clock: LocalRegistry(MemoryBlobStore(), clock),
+}
 
 
 @pytest.fixture
@@ -84,3 +89,8 @@ def bus(buses: BusFactory) -> QueueSystem:
 @pytest.fixture(params=BLOB_STORES)
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     return BLOB_STORES[request.param](tmp_path)
+
+
+@pytest.fixture(params=REGISTRIES)
+def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Registry:
+    return REGISTRIES[request.param](tmp_path, clock)
