@@ -54,7 +54,7 @@ def apply(
     run_outputs: Mapping[str, Any] | None = None,
     *,
     run_inputs: Mapping[str, Any] | None = None,
-    line: int,
+    line: int | None = None,
     dataset: str = "the dataset",
 ) -> dict[str, Any]:
     """The inputs of one line.
@@ -64,16 +64,17 @@ def apply(
         data_row: the dataset's row.
         run_outputs: for an evaluation, the outputs of the run on the same line.
         run_inputs: for an evaluation, the inputs of the run on the same line.
-        line: the row's position from 0, for the error.
+        line: the row's position from 0, for the error; None where it is not known.
         dataset: the dataset's name, for the error.
 
     Raises:
         Malformed: the row or the run has no such column; names it and the row (counted from 1).
     """
+    row = f"row {line + 1} of {dataset}" if line is not None else f"a row of {dataset}"
     sources: dict[Origin, tuple[Mapping[str, Any], str]] = {
-        Origin.DATA: (data_row, f"row {line + 1} of {dataset}"),
-        Origin.RUN_OUTPUTS: (run_outputs or {}, f"the run's outputs of row {line + 1} of {dataset}"),
-        Origin.RUN_INPUTS: (run_inputs or {}, f"the run's inputs of row {line + 1} of {dataset}"),
+        Origin.DATA: (data_row, row),
+        Origin.RUN_OUTPUTS: (run_outputs or {}, f"the run's outputs of {row}"),
+        Origin.RUN_INPUTS: (run_inputs or {}, f"the run's inputs of {row}"),
     }
     inputs: dict[str, Any] = {}
     for name, mapping in mappings.items():

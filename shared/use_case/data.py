@@ -18,6 +18,11 @@ from shared.use_case.sources import dataset_file, is_inside
 KEYS = ("name", "source", "description", "mappings", "max_rows")
 
 
+def used_rows(dataset: Dataset, facts: DatasetFacts) -> int:
+    """Rows of a dataset that are used: all of them, or the first `max_rows`."""
+    return facts.rows if dataset.max_rows is None else min(dataset.max_rows, facts.rows)
+
+
 class DataReader:
     """Reads the dataset blocks of one use case. Each file is read once."""
 
@@ -27,6 +32,8 @@ class DataReader:
         self.flow = flow
         self.read_data = read_data
         self.datasets: dict[str, Dataset] = {}
+        self.truths: dict[str, Dataset] = {}
+        """The evaluators' own datasets: a name means one file, whichever evaluator uses it."""
         self.facts: dict[Path, DatasetFacts | None] = {}
 
     def experiment_datasets(self, block: Block) -> tuple[Dataset, ...]:
@@ -79,6 +86,11 @@ class DataReader:
             path = self.file(item, required=True) if own else self.datasets[belongs_to].path
             mappings = self.mappings(item, flow, path, self.flow)
             found[belongs_to] = self.dataset(item, name, path, mappings, belongs_to if own else None)
+            if own:
+                first = self.truths.setdefault(name, found[belongs_to])
+                if (first.path, first.max_rows) != (found[belongs_to].path, found[belongs_to].max_rows):
+                    item.problem(f"another evaluator has a dataset {name!r} with other rows; rename one", "name")
+            self.check_rows(item, self.datasets[belongs_to], found[belongs_to])
         if not block.value:
             block.problem("there is no dataset; expected at least one `- name: …` with `mappings`")
         return list(found.values())
@@ -150,7 +162,7 @@ class DataReader:
                             f"add {name}: ${{data.<column>}} with one of: {', '.join(facts.columns[:20])}"
                         )
         limit = item.child("max_rows").value
-        rows = limit if isinstance(limit, int) else (facts.rows if facts else 0)
+        rows = limit if isinstance(limit, int) else facts.rows if facts else 0
         for name, mapping in complete.items():
             try:
                 found = reference(mapping)
@@ -162,6 +174,19 @@ class DataReader:
             elif found is not None:
                 self.check_run(block, name, found, run)
         return complete
+
+    def check_rows(self, item: Block, experiment: Dataset, truth: Dataset) -> None:
+        """Row i of the truth belongs to row i of the experiment dataset, so that there must be as many."""
+        have, need = self.facts.get(truth.path), self.facts.get(experiment.path)
+        if have is None or need is None:
+            return
+        rows, wanted = used_rows(truth, have), used_rows(experiment, need)
+        if rows < wanted:
+            item.problem(
+                f"has {rows} rows for the {wanted} of {experiment.name!r}: line i of a run is evaluated with row i; "
+                f"add the missing rows, or set `max_rows: {rows}` on {experiment.name!r}",
+                "source" if truth.reference else "name",
+            )
 
     def check_column(self, block: Block, name: str, column: str, facts: DatasetFacts | None, rows: int) -> None:
         """Every used row has the column."""

@@ -45,7 +45,9 @@ KEYS: Final = (
 )
 
 
-def load(folder: Path, environment: str, *, data: Path | None, read_data: bool = True) -> UseCase:
+def load(
+    folder: Path, environment: str, *, data: Path | None, name: str | None = None, read_data: bool = True
+) -> UseCase:
     """Read and validate a use case.
 
     Args:
@@ -53,6 +55,7 @@ def load(folder: Path, environment: str, *, data: Path | None, read_data: bool =
         environment: whose overlay `experiment.<environment>.yaml` applies.
         data: the folder that holds a folder of datasets per use case (`settings.data`); None: the use case brings its
             own, as an unpacked bundle does.
+        name: the use case that this folder must be; None: any.
         read_data: whether the datasets are read to check their columns; False for a use case that was checked before.
 
     Raises:
@@ -61,7 +64,7 @@ def load(folder: Path, environment: str, *, data: Path | None, read_data: bool =
     """
     checked(environment, "environment")
     problems = Problems()
-    use_case = _Loader(folder.resolve(), problems, data, read_data).load(environment)
+    use_case = _Loader(folder.resolve(), problems, data, read_data).load(environment, name)
     problems.raise_if_any()
     assert use_case is not None
     return use_case
@@ -87,13 +90,15 @@ class _Loader:
         self.used: dict[str, Block] = {}
         """Connection → the block that names the flow that uses it."""
 
-    def load(self, environment: str) -> UseCase | None:
+    def load(self, environment: str, asked_for: str | None) -> UseCase | None:
         """The use case, if its file can be read at all; it is of use only where there is no problem."""
         base = self.base()
         overlay = self.overlay(environment, base)
         if base is None:
             return None
         name = base.name("name")
+        if name and asked_for not in (None, name):
+            base.problem(f"is {name!r}, but the use case {asked_for!r} was asked for; ask for {name!r}", "name")
         flow = self.flow(base, name)
 
         def holder(key: str) -> Block:
