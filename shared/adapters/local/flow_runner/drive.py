@@ -1,0 +1,192 @@
+"""One run, from its first line to its record: it feeds a worker, spools what comes back and survives the worker's end.
+
+Where a process ends in the middle, nobody can tell which of the lines under way ended it. So the run goes on in a
+process of its own and tries those lines one at a time; a line that ends its process alone is the culprit and fails, the
+others complete. Other runs that shared the process do the same, each by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from shared.adapters.local.flow_runner import protocol
+from shared.adapters.local.flow_runner.pool import Pool
+from shared.adapters.local.flow_runner.process import Session, WorkerDied, WorkerProcess
+from shared.adapters.local.flow_runner.spool import Spool
+from shared.adapters.local.flow_runner.summary import Summary
+from shared.errors import BusinessFailure, Transient
+from shared.ports import RunSpec, RunStatus
+from shared.results import LineRecord, LineStatus, RunRecord, Tokens
+
+_MOST_DEATHS: Final = 5
+"""After so many ended processes the run is given up: the flow does it always, not on a line."""
+_AGGREGATION_S: Final = 600.0
+_STOP_S: Final = 5.0
+
+
+class Drive:
+    """A run under way. `run` is called once; `cancel` from any thread."""
+
+    def __init__(self, spec: RunSpec, pool: Pool, spool: Spool) -> None:
+        self._spec = spec
+        self._pool = pool
+        self._spool = spool
+        self._source: Iterator[tuple[int, Mapping[str, object]]] = enumerate(spec.lines)
+        self._exhausted = False
+        self._pending: dict[int, Mapping[str, object]] = {}
+        self._suspects: deque[tuple[int, Mapping[str, object]]] = deque()
+        self._deaths = 0
+        self._summary = Summary(spec)
+        self._session: Session | None = None
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """End the run as cancelled; lines under way are given up."""
+        self._cancelled.set()
+        session = self._session
+        if session is not None:
+            session.answers.put({"is": "cancelled"})
+
+    def run(self) -> tuple[RunStatus, RunRecord]:
+        """Run all lines and the aggregation. Raises as `FlowRunner.start`."""
+        started = datetime.now(UTC)
+        while not self._cancelled.is_set():
+            lease = self._pool.acquire(self._spec, private=self._deaths > 0)
+            retire = True
+            try:
+                retire = self._use(lease.worker)
+                break
+            except WorkerDied as death:
+                self._after(death)
+            finally:
+                self._session = None
+                self._pool.release(lease, retire=retire)
+        return self._summary.close(started, cancelled=self._cancelled.is_set())
+
+    def _use(self, worker: WorkerProcess) -> bool:
+        """Go as far as this worker lives. Returns whether it must be replaced: threads are stuck in it."""
+        session, ready = worker.open(self._spec.name, self._spec, self._spec.concurrency)
+        self._session = session
+        self._summary.engine = worker.engine
+        self._summary.models = tuple(self._spec.connections[name].shown for name in ready["models"])
+        busy = 0
+        try:
+            while self._suspects and not self._cancelled.is_set():
+                self._send(session, *self._suspects.popleft())
+                self._receive(session)
+            self._feed(session)
+            if ready["aggregates"] and self._summary.completed and not self._cancelled.is_set():
+                self._aggregate(session)
+        finally:
+            if worker.alive:
+                busy = _stopped(session)
+            worker.forget(session)
+        return busy > 0
+
+    def _feed(self, session: Session) -> None:
+        # A few lines lie ready in the worker, so that its threads never wait for the pipe; not more, for every line
+        # that a dying process had been sent is tried again alone.
+        window = self._spec.concurrency + self._spec.concurrency // 4 + 1
+        while not self._cancelled.is_set():
+            while len(self._pending) < window and not self._exhausted:
+                try:
+                    number, inputs = next(self._source)
+                except StopIteration:
+                    self._exhausted = True
+                else:
+                    self._send(session, number, inputs)
+            if not self._pending:
+                return
+            self._receive(session)
+
+    def _send(self, session: Session, number: int, inputs: Mapping[str, object]) -> None:
+        try:
+            clean = json.loads(json.dumps(dict(inputs), ensure_ascii=False).encode("utf-8", errors="replace"))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BusinessFailure(f"Line {number} has an input without a JSON form: {error}.") from error
+        self._pending[number] = clean
+        try:
+            session.send("line", line=number, inputs=clean)
+        except protocol.TooLarge as error:
+            del self._pending[number]
+            self._fail(number, {}, f"The line's inputs are too large: {error}.")
+
+    def _receive(self, session: Session) -> None:
+        answer = session.next()
+        if answer is None or answer["is"] != "done" or answer["line"] not in self._pending:
+            return  # cancelled: the caller looks
+        number = answer["line"]
+        record = LineRecord(
+            line=number,
+            status=LineStatus.COMPLETED if answer["ok"] else LineStatus.FAILED,
+            inputs=self._pending.pop(number),
+            outputs=answer.get("outputs", {}),
+            error=answer.get("error", ""),
+            latency_ms=answer["latency_ms"],
+            tokens=Tokens(prompt=answer["prompt_tokens"], completion=answer["completion_tokens"]),
+            attempts=1 + answer["retries"],
+        )
+        self._spool.add(record)
+        self._summary.add(record)
+        if "kept" in answer:
+            self._spool.keep(number, answer["kept"])
+
+    def _fail(self, number: int, inputs: Mapping[str, object], error: str) -> None:
+        record = LineRecord(line=number, status=LineStatus.FAILED, inputs=inputs, error=self._redacted(error)[:4_000])
+        self._spool.add(record)
+        self._summary.add(record)
+
+    def _aggregate(self, session: Session) -> None:
+        for kept in self._spool.kept():
+            session.send("kept", kept=kept)
+        session.send("aggregate")
+        answer: protocol.Message | None = session.next(_AGGREGATION_S)
+        if answer is None:
+            session.worker.kill("its aggregation hung")
+            self._summary.aggregation_error = f"it took longer than {_AGGREGATION_S:g} s"
+        elif answer["is"] == "metrics":
+            self._summary.add_metrics(answer)
+
+    def _after(self, death: WorkerDied) -> None:
+        """Sort the lines that were under way when the process ended."""
+        if self._pool.closed:
+            raise Transient(f"The run {self._spec.name!r} was interrupted: the flow runner was closed.") from death
+        self._deaths += 1
+        reason = self._redacted(str(death))
+        under_way = sorted(self._pending.items())
+        self._pending.clear()
+        if len(under_way) == 1:
+            number, inputs = under_way[0]
+            self._fail(number, inputs, f"The flow's process did not survive this line: {reason}.")
+        else:
+            self._suspects.extendleft(reversed(under_way))
+        if self._deaths >= _MOST_DEATHS:
+            lines = ", ".join(str(number) for number, _ in under_way) or "none (it was aggregating)"
+            raise BusinessFailure(
+                f"The process of the flow {self._spec.flow.name!r} ended {self._deaths} times in this run, the last"
+                f" time while it ran lines {lines} (counted from 0): {reason}."
+            ) from death
+
+    def _redacted(self, text: str) -> str:
+        for connection in self._spec.connections.values():
+            if len(connection.api_key) >= 8 and not connection.stand_in:
+                text = text.replace(connection.api_key, "***")
+        return text
+
+
+def _stopped(session: Session) -> int:
+    """Stop the run in the worker; how many of its threads are stuck there."""
+    try:
+        session.send("stop")
+        while (answer := session.next(_STOP_S)) is not None:
+            if answer["is"] == "stopped":
+                busy: Any = answer["busy"]
+                return int(busy)
+    except WorkerDied:
+        pass
+    return 1

@@ -1,0 +1,216 @@
+"""Inside the worker: the lines of one run in parallel threads, each with its own deadline and meter, and its metrics.
+
+A thread cannot be stopped in Python: a line past its deadline is answered as failed, its thread is left behind and
+replaced, and the run says at its end how many were left, so that the runner replaces the whole process.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextvars
+import math
+import pickle
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, Final
+
+from shared.adapters.local.flow_runner import protocol
+from shared.adapters.local.flow_runner.model_calls import Meter, current
+from shared.adapters.local.flow_runner.reasons import line_error, plain
+
+Send = Callable[[protocol.Message], None]
+_LONGEST_ERROR: Final = 4_000
+
+
+@dataclass
+class _Active:
+    line: int
+    meter: Meter
+    thread: threading.Thread
+    started: float = field(default_factory=time.monotonic)
+
+
+class LineRun:
+    """One run of one executor. `line` may be called for the next lines while earlier ones are under way."""
+
+    def __init__(self, name: str, executor: Any, order: protocol.Message, send: Send, secrets: tuple[str, ...]) -> None:
+        self._name = name
+        self._executor = executor
+        self._timeout_s = float(order["line_timeout_s"])
+        self._concurrency = int(order["concurrency"])
+        self.aggregates = bool(order["aggregate"] and executor.has_aggregation_node)
+        self._aggregation_flow_inputs = _inputs_of_aggregation(executor) if self.aggregates else frozenset()
+        self._send = send
+        self._secrets = secrets
+        self._waiting: SimpleQueue[tuple[int, Mapping[str, Any]] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._active: dict[int, _Active] = {}
+        self._threads = 0
+        self._left_behind: list[threading.Thread] = []
+        self._stopped = False
+        self._collected: list[bytes] = []
+
+    def line(self, number: int, inputs: Mapping[str, Any]) -> None:
+        """Run a line as soon as a thread is free."""
+        self._waiting.put((number, inputs))
+        with self._lock:
+            if self._threads < self._concurrency and self._threads - len(self._active) < self._waiting.qsize():
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        self._threads += 1
+        threading.Thread(target=self._work, name=f"{self._name}-line", daemon=True).start()
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            number, inputs = item
+            active = _Active(number, Meter(self._timeout_s), threading.current_thread())
+            with self._lock:
+                if self._stopped:
+                    return
+                self._active[number] = active
+            answer = self._execute(active, inputs)
+            with self._lock:
+                if active.meter.abandoned.is_set():  # it was given up meanwhile, and this thread replaced
+                    return
+                del self._active[number]
+            self._answer(answer)
+
+    def _execute(self, active: _Active, inputs: Mapping[str, Any]) -> protocol.Message:
+        current.set(active.meter)
+        try:
+            result = self._executor.exec_line(inputs, index=active.line, run_id=self._name)
+            if result.run_info.status.value != "Completed":
+                return self._failed(active, line_error(result.run_info.error))
+            outputs = {name: value for name, value in result.output.items() if name != "line_number"}
+            answer = {"ok": True, "outputs": plain(outputs), **self._facts(active)}
+            if self.aggregates:
+                answer["kept"] = self._keep(result)
+        except SystemExit as error:
+            return self._failed(active, f"The flow called sys.exit({error.code!r}): a node must return or raise.")
+        except BaseException as error:  # a line may raise anything; the process must stay
+            return self._failed(active, f"{type(error).__name__}: {error}")
+        return answer
+
+    def _facts(self, active: _Active) -> protocol.Message:
+        meter = active.meter
+        return {
+            "is": "done",
+            "run": self._name,
+            "line": active.line,
+            "latency_ms": (time.monotonic() - active.started) * 1000,
+            "prompt_tokens": meter.prompt_tokens,
+            "completion_tokens": meter.completion_tokens,
+            "retries": meter.retries,
+        }
+
+    def _failed(self, active: _Active, error: str) -> protocol.Message:
+        for secret in self._secrets:
+            error = error.replace(secret, "***")
+        return {"ok": False, "error": error[:_LONGEST_ERROR], **self._facts(active)}
+
+    def _answer(self, answer: protocol.Message) -> None:
+        try:
+            self._send(answer)
+        except protocol.TooLarge as error:
+            small = {key: value for key, value in answer.items() if key not in ("outputs", "kept")}
+            self._send({**small, "ok": False, "error": f"The line's outputs are too large: {error}."})
+
+    def expire(self, now: float) -> None:
+        """Give up the lines whose time is over."""
+        with self._lock:
+            late = [active for active in self._active.values() if active.meter.deadline <= now]
+            for active in late:
+                active.meter.abandoned.set()
+                del self._active[active.line]
+                self._left_behind.append(active.thread)
+                self._threads -= 1
+            for _ in range(min(len(late), self._waiting.qsize())):
+                self._start_thread()
+        for active in late:
+            self._answer(self._failed(active, f"The line timed out: it took longer than {self._timeout_s:g} s."))
+
+    def stop(self) -> int:
+        """End the run; lines under way are abandoned. Returns how many threads are still busy."""
+        with self._lock:
+            self._stopped = True
+            busy = [active.thread for active in self._active.values()]
+            for active in self._active.values():
+                active.meter.abandoned.set()
+            self._active.clear()
+            for _ in range(self._threads):
+                self._waiting.put(None)
+        return sum(thread.is_alive() for thread in (*busy, *self._left_behind))
+
+    # ------------------------------------------------------------------------------------------------- aggregation
+
+    def _keep(self, result: Any) -> str:
+        """What the aggregation nodes need of a line. The runner keeps it: this process may end before the run does."""
+        inputs = {
+            name: value for name, value in result.run_info.inputs.items() if name in self._aggregation_flow_inputs
+        }
+        try:
+            return base64.b64encode(pickle.dumps((inputs, dict(result.aggregation_inputs)))).decode()
+        except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"a node's output cannot be passed on to the aggregation: {error}") from error
+
+    def collect(self, kept: str) -> None:
+        """Take back what `_keep` made of one line, in line order."""
+        self._collected.append(base64.b64decode(kept))
+
+    def aggregate(self) -> None:
+        """Run the aggregation nodes over the collected lines and answer with their metrics."""
+        metrics: dict[str, Any] = {}
+        error = ""
+        meter = Meter(24 * 3600.0)
+
+        def run() -> Any:
+            current.set(meter)
+            # Pickles come only from `_keep`: the runner hands them back as it got them.
+            lines = [pickle.loads(kept) for kept in self._collected]  # noqa: S301
+            inputs = {name: [line[0][name] for line in lines] for name in lines[0][0]}
+            values = {name: [line[1].get(name) for line in lines] for name in lines[0][1]}
+            return self._executor.exec_aggregation(inputs, values, run_id=self._name)
+
+        try:
+            result = contextvars.copy_context().run(run)
+            failed = [info for info in result.node_run_infos.values() if info.status.value == "Failed"]
+            error = "; ".join(f"{info.node}: {line_error(info.error)}" for info in failed)
+            for name, value in result.metrics.items():
+                try:
+                    number = float(value)
+                except (TypeError, ValueError):
+                    continue  # prompt flow lets flows log texts, too: they are no metrics
+                if not math.isfinite(number):
+                    error = error or f"The metric {name!r} is {number}: a metric must be a finite number."
+                else:
+                    metrics[name] = number
+        except BaseException as raised:
+            error = f"{type(raised).__name__}: {raised}"
+        for secret in self._secrets:
+            error = error.replace(secret, "***")
+        self._send(
+            {
+                "is": "metrics",
+                "run": self._name,
+                "metrics": metrics,
+                "error": error[:_LONGEST_ERROR],
+                "prompt_tokens": meter.prompt_tokens,
+                "completion_tokens": meter.completion_tokens,
+                "retries": meter.retries,
+            }
+        )
+
+
+def _inputs_of_aggregation(executor: Any) -> frozenset[str]:
+    """Flow inputs that an aggregation node reads directly."""
+    return frozenset(
+        assignment.value
+        for node in executor._flow.nodes  # noqa: SLF001  # the executor has no public view of its nodes
+        if node.aggregation
+        for assignment in node.inputs.values()
+        if assignment.value_type.value == "FlowInput"
+    )

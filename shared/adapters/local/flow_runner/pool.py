@@ -1,0 +1,218 @@
+"""The warm workers: one per flow, connections and environment, at most so many, the least recently used going first.
+
+One spare process, with prompt flow imported and no flow in it, waits for the next flow: importing takes seconds,
+loading a flow takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from shared.adapters.local.flow_runner.process import WorkerProcess
+from shared.errors import Transient
+from shared.ports import RunSpec
+
+_IDLE_S: Final = 300.0
+"""A worker that no run has used for so long is ended."""
+_TICK_S: Final = 1.0
+
+
+@dataclass
+class Lease:
+    """A place in the pool, taken by one or more runs."""
+
+    key: str
+    ready: Future[WorkerProcess] = field(default_factory=Future)
+    users: int = 1
+    retired: bool = False
+    """Its worker takes no more runs and is ended with its last one."""
+    last_used: float = field(default_factory=time.monotonic)
+
+    @property
+    def worker(self) -> WorkerProcess:
+        """The process; known once `acquire` has returned."""
+        return self.ready.result()
+
+
+class Pool:
+    """Workers by what they hold. Safe for threads."""
+
+    def __init__(self, folder: Path, python: str, size: int, idle_s: float = _IDLE_S) -> None:
+        self._folder = folder
+        self._python = python
+        self._size = size
+        self._idle_s = idle_s
+        self._changed = threading.Condition()
+        self._leases: list[Lease] = []
+        self._spare: Future[WorkerProcess] | None = None
+        self._numbers = count(1)
+        self._closed = threading.Event()
+        self._keeper: threading.Thread | None = None
+        # One thread starts all processes and lives as long as the pool: Linux ends a worker with the thread that
+        # started it, and a thread of the functions host may end at any time.
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-starter")
+
+    def acquire(self, spec: RunSpec, *, private: bool = False) -> Lease:
+        """A worker that holds the flow; a private one is shared with nobody and ended when it is given back.
+
+        Waits while all places are taken by runs.
+
+        Raises:
+            BusinessFailure, Transient: as `WorkerProcess.load`, or because the pool is closed.
+        """
+        key = f"private {next(self._numbers)}" if private else _key(spec)
+        lease, is_mine = self._place(key)
+        if is_mine:
+            try:
+                worker = self._started()
+                worker.load(spec)
+            except BaseException as error:
+                lease.retired = True
+                lease.ready.set_exception(error)
+            else:
+                lease.ready.set_result(worker)
+                self._keep_a_spare()
+        try:
+            lease.ready.result()
+        except BaseException:
+            self.release(lease)
+            raise
+        return lease
+
+    def release(self, lease: Lease, *, retire: bool = False) -> None:
+        """Give the worker back; `retire` ends it as soon as no other run uses it."""
+        with self._changed:
+            lease.users -= 1
+            lease.last_used = time.monotonic()
+            lease.retired |= retire or lease.key.startswith("private ")
+            ends = lease.retired and lease.users == 0
+            if ends and lease in self._leases:
+                self._leases.remove(lease)
+            self._changed.notify_all()
+        if ends and lease.ready.exception() is None:
+            self._end(lease.worker, "it was replaced")
+
+    def close(self) -> None:
+        """End all workers; runs under way fail as transient."""
+        with self._changed:
+            self._closed.set()
+            leases, self._leases = self._leases, []
+            spare, self._spare = self._spare, None
+            self._changed.notify_all()
+        for future in [lease.ready for lease in leases] + ([spare] if spare else []):
+            if future.done() and future.exception() is None:
+                self._end(future.result(), "the runner was closed")
+        self._starter.shutdown(wait=False)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
+    def _place(self, key: str) -> tuple[Lease, bool]:
+        with self._changed:
+            while True:
+                if self._closed.is_set():
+                    raise Transient("The flow runner is closed.")
+                for lease in self._leases:
+                    if lease.key == key and not lease.retired and _usable(lease):
+                        lease.users += 1
+                        return lease, False
+                idle = [lease for lease in self._leases if lease.users == 0]
+                gone = [lease for lease in idle if not _usable(lease)]
+                if len(self._leases) >= self._size:
+                    gone += sorted((lease for lease in idle if lease not in gone), key=lambda i: i.last_used)[:1]
+                for lease in gone:
+                    self._leases.remove(lease)
+                    self._end(lease.worker, "another flow needed its place")
+                if len(self._leases) < self._size:
+                    lease = Lease(key)
+                    self._leases.append(lease)
+                    if self._keeper is None:
+                        self._keeper = threading.Thread(target=self._look_after, name="worker-keeper", daemon=True)
+                        self._keeper.start()
+                    return lease, True
+                self._changed.wait()
+
+    def _started(self) -> WorkerProcess:
+        with self._changed:
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            worker = spare.result()
+            if worker.alive:
+                return worker
+        return self._starter.submit(self._start).result()
+
+    def _start(self) -> WorkerProcess:
+        scratch = self._folder / f"{os.getpid()}-{id(self):x}-{next(self._numbers)}"
+        scratch.mkdir(parents=True)
+        worker = WorkerProcess(self._python, scratch)
+        if self._closed.is_set():
+            self._end(worker, "the runner was closed")
+        return worker
+
+    def _keep_a_spare(self) -> None:
+        with self._changed:
+            if self._spare is None and not self._closed.is_set():
+                self._spare = self._starter.submit(self._start)
+
+    def _end(self, worker: WorkerProcess, because: str) -> None:
+        worker.kill(because)
+        shutil.rmtree(worker.scratch, ignore_errors=True)
+
+    def _look_after(self) -> None:
+        while not self._closed.wait(_TICK_S):
+            now = time.monotonic()
+            with self._changed:
+                for lease in list(self._leases):
+                    if not lease.ready.done() or lease.ready.exception() is not None:
+                        continue
+                    if lease.users and lease.worker.is_stuck(now):
+                        lease.worker.kill("it stopped answering: a line held the interpreter and did not let go")
+                    elif not lease.users and now - lease.last_used > self._idle_s:
+                        self._leases.remove(lease)
+                        self._end(lease.worker, "it was idle")
+                if not self._leases and self._spare is not None and self._spare.done():
+                    self._end(self._spare.result(), "it was idle")
+                    self._spare = None
+
+
+def clear_left_behind(folder: Path) -> None:
+    """Remove the scratch folders of processes that were killed and could not do it themselves."""
+    for scratch in folder.glob("*-*-*"):
+        owner = scratch.name.split("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(scratch, ignore_errors=True)
+        except (ValueError, OSError):
+            continue
+
+
+def _usable(lease: Lease) -> bool:
+    if not lease.ready.done():
+        return True
+    if lease.ready.exception() is not None:
+        return False
+    worker = lease.worker
+    # A bundle's folder may have been cleared away since; another bundle can hold the same flow.
+    return worker.alive and worker.flow is not None and worker.flow.is_dir()
+
+
+def _key(spec: RunSpec) -> str:
+    held = [
+        spec.flow_digest,
+        sorted((name, vars(connection)) for name, connection in spec.connections.items()),
+        sorted(spec.environment.items()),
+    ]
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()

@@ -1,0 +1,244 @@
+"""The runner's handle on one worker process: starting it, talking to it, and knowing why it ended.
+
+Two threads serve each worker: one reads its answers and hands them to the runs they name, one drains what the flow
+prints and keeps the end of it, so that a flow that prints 100 MB neither blocks nor fills memory.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from shared.adapters.local.flow_runner import protocol
+from shared.errors import BusinessFailure, Transient
+from shared.ports import RunSpec
+
+_ROOT: Final = Path(__file__).parents[4]
+_START_S: Final = 180.0
+"""For importing prompt flow on a busy machine, and for loading a flow."""
+_GRACE_S: Final = 15.0
+_TAIL: Final = 8 * 1024
+"""Bytes of a worker's output that are kept."""
+
+
+class WorkerDied(Exception):
+    """The process ended, or was ended, while it was needed."""
+
+
+class Session:
+    """One run's share of a worker."""
+
+    def __init__(self, worker: WorkerProcess, name: str, line_timeout_s: float) -> None:
+        self.worker = worker
+        self.name = name
+        self.line_timeout_s = line_timeout_s
+        self.answers: SimpleQueue[protocol.Message | None] = SimpleQueue()
+
+    def send(self, do: str, **values: object) -> None:
+        """Order something of this run. Raises WorkerDied, and what `protocol.encode` raises."""
+        self.worker.send({"do": do, "run": self.name, **values})
+
+    def next(self, timeout_s: float | None = None) -> protocol.Message | None:
+        """The next answer; None after `timeout_s` seconds. Raises WorkerDied."""
+        try:
+            answer = self.answers.get(timeout=timeout_s)
+        except Empty:
+            return None
+        if answer is None:
+            raise WorkerDied(self.worker.death())
+        return answer
+
+
+class WorkerProcess:
+    """A worker. Construct it in a thread that outlives it: Linux kills the worker when that thread ends."""
+
+    def __init__(self, python: str, scratch: Path) -> None:
+        self.scratch = scratch
+        self.flow: Path | None = None
+        self.engine = ""
+        self.last_heard = time.monotonic()
+        self._sessions: dict[str, Session] = {}
+        self._control: SimpleQueue[protocol.Message | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._tail = b""
+        self._killed_because = ""
+        self._ended = False
+        _write_engine_settings(scratch / "promptflow")
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            [python, "-m", "shared.adapters.local.flow_runner.worker", str(os.getpid()), str(scratch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=scratch,
+            env=_environment(scratch),
+            start_new_session=True,  # Ctrl-C in the terminal is the host's: it drains first
+        )
+        self._drain = threading.Thread(target=self._drain_output, name="worker-output", daemon=True)
+        self._drain.start()
+        threading.Thread(target=self._read_answers, name="worker-answers", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still answer."""
+        return not self._ended
+
+    def load(self, spec: RunSpec) -> None:
+        """Wait until the process is up and have it load the flow.
+
+        Raises:
+            BusinessFailure: the engine or the flow cannot be loaded, or the process ended while it did.
+            Transient: it takes too long.
+        """
+        if not self.engine:
+            self.engine = str(self._controlled("start")["engine"])
+        self.flow = spec.flow.absolute()
+        order = {
+            "do": "load",
+            "flow": str(self.flow),
+            "environment": dict(spec.environment),
+            "connections": [vars(connection) for connection in spec.connections.values()],
+        }
+        try:
+            self.send(order)
+        except WorkerDied as death:
+            raise BusinessFailure(f"The flow {spec.flow.name!r} cannot be run: {death}.") from death
+        self._controlled(f"load the flow {spec.flow.name!r}")
+
+    def _controlled(self, what: str) -> protocol.Message:
+        try:
+            answer = self._control.get(timeout=_START_S)
+        except Empty:
+            self.kill(f"it took longer than {_START_S:g} s to {what}")
+            raise Transient(f"A flow worker took longer than {_START_S:g} s to {what}. Is the machine busy?") from None
+        if answer is None:
+            raise BusinessFailure(f"A flow worker cannot {what}: {self.death()}.")
+        if answer["is"] == "unusable":
+            raise BusinessFailure(f"A flow worker cannot {what}: {answer['reason']}.")
+        return answer
+
+    def open(self, name: str, spec: RunSpec, concurrency: int) -> tuple[Session, protocol.Message]:
+        """Begin a run; returns its session and the worker's answer `ready`.
+
+        Raises:
+            BusinessFailure: the flow cannot be loaded with these variants and parameters.
+            WorkerDied: the process ended.
+        """
+        session = Session(self, name, spec.line_timeout_s)
+        with self._lock:
+            self._sessions[name] = session
+            if self._ended:
+                session.answers.put(None)
+        session.send(
+            "run",
+            variants=dict(spec.variants),
+            parameters=dict(spec.parameters),
+            concurrency=concurrency,
+            line_timeout_s=spec.line_timeout_s,
+            aggregate=spec.aggregate,
+        )
+        ready = session.next(_START_S)
+        if ready is None:
+            self.kill(f"it took longer than {_START_S:g} s to load the flow")
+            raise BusinessFailure(f"The flow {spec.flow.name!r} did not load within {_START_S:g} s.")
+        if ready["is"] == "unusable":
+            raise BusinessFailure(f"The flow {spec.flow.name!r} cannot be loaded: {ready['reason']}.")
+        return session, ready
+
+    def forget(self, session: Session) -> None:
+        """Deliver no more answers of that run."""
+        with self._lock:
+            self._sessions.pop(session.name, None)
+
+    def send(self, message: protocol.Message) -> None:
+        """Send an order. Raises WorkerDied, and what `protocol.encode` raises."""
+        data = protocol.encode(message)
+        assert self._process.stdin is not None
+        try:
+            with self._lock:
+                self._process.stdin.write(data)
+                self._process.stdin.flush()
+        except (OSError, ValueError) as error:
+            raise WorkerDied(self.death()) from error
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether it has been silent for longer than any of its lines may take: something holds the interpreter."""
+        sessions = list(self._sessions.values())
+        return bool(sessions) and now - self.last_heard > _GRACE_S + max(s.line_timeout_s for s in sessions)
+
+    def kill(self, because: str) -> None:
+        """End it at once; `because` is what its runs are told. Safe to call again."""
+        if not self._killed_because:
+            self._killed_because = because
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def death(self) -> str:
+        """Why it ended, with the end of what it printed."""
+        if self._killed_because:
+            return self._killed_because
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            return "its process closed its pipes"
+        self._drain.join(timeout=2)
+        if code < 0:
+            reason = f"its process was ended by {signal.Signals(-code).name}"
+            if code == -signal.SIGKILL:
+                reason += " (perhaps for want of memory)"
+        else:
+            reason = f"its process ended by itself with exit code {code}"
+        printed = " ".join(self._tail.decode("utf-8", errors="replace").split())[-600:]
+        return f"{reason}; it last printed: {printed}" if printed else f"{reason} and printed nothing"
+
+    def _read_answers(self) -> None:
+        assert self._process.stdout is not None
+        while (answer := protocol.read(self._process.stdout)) is not None:
+            self.last_heard = time.monotonic()
+            name = answer.get("run")
+            if name is not None:
+                session = self._sessions.get(name)
+                if session is not None:
+                    session.answers.put(answer)
+            elif answer["is"] != "beat":
+                self._control.put(answer)
+        self._process.kill()  # it closed its pipe: whatever is left of it is of no use
+        self._process.wait()
+        with self._lock:
+            self._ended = True
+            for session in self._sessions.values():
+                session.answers.put(None)
+        self._control.put(None)
+
+    def _drain_output(self) -> None:
+        assert self._process.stderr is not None
+        while data := os.read(self._process.stderr.fileno(), 1 << 16):
+            self._tail = (self._tail + data)[-_TAIL:]
+
+
+def _environment(scratch: Path) -> Mapping[str, str]:
+    """The worker's environment: ours without our settings (they hold secrets), and prompt flow kept quiet and apart."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GENAIOPS_")}
+    return {
+        **inherited,
+        "PYTHONPATH": str(_ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+        "PYTHONFAULTHANDLER": "1",
+        "PF_HOME_DIRECTORY": str(scratch / "promptflow"),
+        "PF_LOGGING_LEVEL": "CRITICAL",
+        "PF_DISABLE_TRACING": "true",  # we count tokens at the client, for less than the tracing costs
+        "PF_SKIP_SERIALIZATION_CHECK": "true",  # outputs are checked once, by us
+    }
+
+
+def _write_engine_settings(home: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    # Without these prompt flow phones home and starts a service (port 23333) that outlives everybody.
+    home.joinpath("pf.yaml").write_text("telemetry:\n  enabled: false\ntrace:\n  destination: none\n", encoding="utf-8")

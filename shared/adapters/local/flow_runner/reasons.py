@@ -1,0 +1,60 @@
+"""Inside the worker: what went wrong, in one sentence that people can act on, and values in their JSON form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+class NoJsonForm(ValueError):
+    """A flow returned a value that cannot be stored."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def load_error(error: BaseException) -> str:
+    """Why a flow cannot be loaded: the innermost cause, with what to do about a missing package."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    for link in chain:
+        if isinstance(link, ModuleNotFoundError):
+            return (
+                f"it imports {link.name!r}, which is not installed: add the package to the flow's requirements and"
+                " install it where flows run"
+            )
+    first, last = chain[0], chain[-1]
+    outer = " ".join(str(first).split())
+    inner = " ".join(str(last).split())
+    text = outer if last is first or (inner and inner in outer) else f"{outer} Cause: {type(last).__name__}: {inner}"
+    return text if text.strip() else type(error).__name__
+
+
+def line_error(error: Mapping[str, Any] | None) -> str:
+    """The message of prompt flow's error document, without traceback."""
+    if not error:
+        return "The line did not complete and the engine gives no reason."
+    message = " ".join(str(error.get("message") or "").split()).partition(" [Error reference:")[0]
+    return message or str(error.get("code") or "unknown error")
+
+
+def plain(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs as JSON values; NaN and the infinities, which JSON lacks, become null.
+
+    Raises:
+        NoJsonForm: naming the output and its type.
+    """
+    from promptflow._utils.utils import default_json_encoder
+
+    result = {}
+    for name, value in outputs.items():
+        try:
+            result[name] = json.loads(json.dumps(value, default=default_json_encoder), parse_constant=lambda _: None)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise NoJsonForm(
+                f"the output {name!r} ({type(value).__name__}) has no JSON form ({error}): return texts, numbers, lists"
+                " or mappings with text keys"
+            ) from error
+    return result

@@ -1,0 +1,117 @@
+"""A run's results on disk: lines as they come, then in order, and the record last, so that its presence means "ended".
+
+A run is kept under the hash of its name: the same name finds it again, after a restart too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from shared.ports import RunOutcome, RunStatus
+from shared.results import LineRecord, RunRecord
+
+_KEPT_S: Final = 24 * 3600.0
+"""Ended runs are kept for a day: by then their results lie in blob storage."""
+
+
+class Spool:
+    """The lines of a run under way. Not for several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / f"{uuid4().hex}.part"
+        self._folder.mkdir(parents=True)
+        self._lines = _Unordered(self._folder / "lines.part")
+        self._kept = _Unordered(self._folder / "kept.part")
+
+    def add(self, record: LineRecord) -> None:
+        """Store a line that has ended."""
+        self._lines.add(record.line, record.model_dump_json().encode())
+
+    def keep(self, line: int, kept: str) -> None:
+        """Store what the aggregation will need of a line."""
+        self._kept.add(line, kept.encode())
+
+    def kept(self) -> Iterator[str]:
+        """What was kept, in line order."""
+        return (data.decode() for data in self._kept.in_order())
+
+    def finish(self, target: Path, status: RunStatus, record: RunRecord) -> None:
+        """Make the run findable at `target`. If another process was faster, its result stays."""
+        with (self._folder / "lines.jsonl").open("wb") as stream:
+            for data in self._lines.in_order():
+                stream.write(data + b"\n")
+        ended = {"status": status.value, "record": record.model_dump(mode="json")}
+        (self._folder / "run.json").write_text(json.dumps(ended), encoding="utf-8")
+        self._lines.remove()
+        self._kept.remove()
+        try:
+            self._folder.replace(target)
+        except OSError:
+            if not (target / "run.json").exists():
+                raise
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove everything."""
+        self._lines.remove()
+        self._kept.remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _Unordered:
+    """Numbered pieces in the order in which they came, readable by number."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream = path.open("w+b")
+        self._pieces: dict[int, tuple[int, int]] = {}
+
+    def add(self, number: int, data: bytes) -> None:
+        self._pieces[number] = self._stream.seek(0, os.SEEK_END), len(data)
+        self._stream.write(data)
+
+    def in_order(self) -> Iterator[bytes]:
+        for number in sorted(self._pieces):
+            start, length = self._pieces[number]
+            self._stream.seek(start)
+            yield self._stream.read(length)
+
+    def remove(self) -> None:
+        self._stream.close()
+        self._path.unlink(missing_ok=True)
+
+
+def place(folder: Path, name: str) -> Path:
+    """Where the run of that name lies; run names are longer than some file systems allow."""
+    return folder / hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
+def stored(target: Path) -> RunOutcome | None:
+    """The run that ended there, if one did."""
+    try:
+        ended = json.loads((target / "run.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return RunOutcome(RunStatus(ended["status"]), RunRecord.model_validate(ended["record"]), _lines(target))
+
+
+def _lines(target: Path) -> Iterator[LineRecord]:
+    with (target / "lines.jsonl").open("rb") as stream:
+        for line in stream:
+            yield LineRecord.model_validate_json(line)
+
+
+def clear_old(folder: Path) -> None:
+    """Remove runs that ended, or were left half done, more than a day ago."""
+    oldest = time.time() - _KEPT_S
+    for run in folder.glob("*"):
+        if run.stat().st_mtime < oldest:
+            shutil.rmtree(run, ignore_errors=True)
