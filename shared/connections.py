@@ -6,7 +6,21 @@ the environment or in `.env`. Its key never shows: not in a repr, not in a recor
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from shared.errors import BusinessFailure
+
+_DEFAULT_VERSION: Final = "2024-02-01"
+_TYPES: Final = ("azure", "openai")
+_REQUIRED: Final = ("api_key", "api_base")
+_KEYS: Final = (*_REQUIRED, "api_type", "api_version")
+_EXPECTED: Final = (
+    '{"api_key": "…", "api_base": "https://…", "api_type": "azure", "api_version": "2024-02-01"} in one line'
+)
 
 
 @dataclass(frozen=True)
@@ -18,7 +32,7 @@ class Connection:
     """`azure` or `openai`."""
     api_base: str
     api_key: str = field(repr=False)
-    api_version: str = "2024-02-01"
+    api_version: str = _DEFAULT_VERSION
     stand_in: bool = False
     """Whether this is the stand-in model, because no connection of that name is configured."""
 
@@ -28,3 +42,81 @@ class Connection:
         if self.stand_in:
             return f"{self.name}: stand-in model (rules, not an LLM)"
         return f"{self.name}: {self.api_base}"
+
+
+def resolve(
+    names: Iterable[str], *, environment: Mapping[str, str], env_file: Path | None, stand_in_url: str
+) -> dict[str, Connection]:
+    """The connections of these names, in their order.
+
+    Each is looked for in `environment`, then in `env_file` (which need not exist); a name is also found in capitals. An
+    empty value counts as none. Where none is configured, the connection is to the stand-in model at `stand_in_url`.
+
+    Raises:
+        BusinessFailure: a configured connection is not valid; it names variable, place, key and what was expected.
+    """
+    from_file = _read(env_file)
+    resolved = {}
+    for name in names:
+        places = ((environment, "the environment"), (from_file, str(env_file)))
+        found = next(
+            (
+                (variable, values[variable], where)
+                for values, where in places
+                for variable in (name, name.upper())
+                if values.get(variable)
+            ),
+            None,
+        )
+        if found is None:
+            resolved[name] = Connection(
+                name=name, api_type="azure", api_base=stand_in_url, api_key="stand-in", stand_in=True
+            )
+        else:
+            resolved[name] = _parsed(name, *found)
+    return resolved
+
+
+def _read(env_file: Path | None) -> dict[str, str]:
+    if env_file is None or not env_file.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        # interpolate=False: a key may hold `${`, which is no reference.
+        return {name: value or "" for name, value in dotenv_values(env_file, interpolate=False).items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BusinessFailure(f"{env_file} cannot be read: {type(error).__name__}. Save it as UTF-8 text.") from error
+
+
+def _parsed(name: str, variable: str, text: str, where: str) -> Connection:
+    # No error below may show the text, nor chain the parser's error, which holds it: the text has the key in it.
+    place = f"The connection {variable!r} in {where}"
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        position = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise BusinessFailure(f"{place} is not valid JSON{position}; expected is {_EXPECTED}.") from None
+    if not isinstance(values, dict):
+        raise BusinessFailure(f"{place} is a JSON {type(values).__name__}; expected is {_EXPECTED}.")
+    for key in values:
+        if key not in _KEYS:
+            raise BusinessFailure(f"{place} has the unknown key {key!r}; the keys are {', '.join(_KEYS)}.")
+    for key in _REQUIRED:
+        if key not in values:
+            raise BusinessFailure(f"{place} lacks the key {key!r}; expected is {_EXPECTED}.")
+    for key, value in values.items():
+        if not isinstance(value, str) or not value.strip():
+            raise BusinessFailure(f"{place}: {key!r} must be a text that is not empty.")
+    if not values["api_base"].startswith(("https://", "http://")):
+        raise BusinessFailure(f"{place}: 'api_base' must be an address that starts with https:// (or http://).")
+    kind = values.get("api_type", "azure")
+    if kind not in _TYPES:
+        raise BusinessFailure(f"{place}: 'api_type' is {kind!r}; it must be one of {', '.join(_TYPES)}.")
+    return Connection(
+        name=name,
+        api_type=kind,
+        api_base=values["api_base"],
+        api_key=values["api_key"],
+        api_version=values.get("api_version", _DEFAULT_VERSION),
+    )
