@@ -23,6 +23,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            complain("Interrupted.")
+            raise typer.Exit(ExitCode.INTERRUPTED) from error
         except Exception as error:
             if type(error).__module__.startswith(("typer.", "click.")) or isinstance(error, BrokenPipeError):
                 raise  # usage errors, exits and `| head`: typer's own business

@@ -52,6 +52,12 @@ def _argument(parameter: Any) -> str:
     return name if parameter.required else f"[{name}]"
 
 
+def _cell(text: str) -> str:
+    """Text as a table cell shows it: no cell ends in it, and nothing in angle brackets is taken for a tag."""
+    parts = text.replace("|", r"\|").split("`")
+    return "`".join(part if index % 2 else part.replace("<", r"\<") for index, part in enumerate(parts))
+
+
 def _options(command: Any) -> str:
     rows = []
     for parameter in command.params:
@@ -62,6 +68,6 @@ def _options(command: Any) -> str:
         is_shown = (
             default not in (None, "", False, ()) and parameter.param_type_name == "option" and not callable(default)
         )
-        suffix = f" (default: {default})" if is_shown else ""
-        rows.append(f"| {shown} | {(parameter.help or '').replace('|', chr(92) + '|')}{suffix} |\n")
+        suffix = f" (default: `{default}`)" if is_shown else ""
+        rows.append(f"| {shown} | {_cell(parameter.help or '')}{suffix} |\n")
     return "| | |\n|---|---|\n" + "".join(rows) if rows else ""

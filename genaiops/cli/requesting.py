@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from shared.chain.state import ChainStatus
     from shared.ports import Ports
 
-BUNDLES = "bundles"
-
 
 @dataclass(frozen=True)
 class GitState:
@@ -76,11 +74,11 @@ def build_request(
         pydantic.ValidationError: a field's value is not allowed.
         InvalidName: the upload's name is not of that form.
     """
-    from shared.use_case import bundle
+    from shared.use_case import bundle, opened
 
     made = bundle.make(folder, ports.settings.data)
     with suppress(Conflict):  # the same content was stored before
-        ports.blobs.write(BUNDLES, f"{made.digest}.zip", made.content, if_absent=True)
+        ports.blobs.write(opened.CONTAINER, opened.bundle_blob(made.digest), made.content, if_absent=True)
     dataset = None
     if upload is not None:
         from shared.datasets.uploads import parsed

@@ -31,7 +31,7 @@ def submit(
     use_case: Annotated[
         str, typer.Argument(metavar="USE_CASE", help="A use case folder, or the name of one under flows/.")
     ],
-    kind: Annotated[Kind, typer.Option(help="The kind of chain.")] = "ci",
+    kind: Annotated[Kind, typer.Option(help="pr, ci, cd, dataset or post_production.")] = "ci",
     environment: Annotated[str, typer.Option("--environment", "-e", help="Whose overlay applies.")] = "dev",
     commit: Annotated[str | None, typer.Option(help="The commit (default: HEAD of the folder's repository).")] = None,
     branch: Annotated[str | None, typer.Option(help="The branch (default: the one checked out).")] = None,

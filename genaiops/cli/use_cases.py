@@ -59,7 +59,7 @@ def validate(
 
 def plan(
     use_case: UseCaseArgument,
-    kind: Annotated[Kind, typer.Option(help="The kind of chain.")] = "ci",
+    kind: Annotated[Kind, typer.Option(help="pr, ci, cd, dataset or post_production.")] = "ci",
     environment: Annotated[str, typer.Option("--environment", "-e", help="Whose overlay applies.")] = "dev",
     variants: Annotated[str, typer.Option(help="`*` (every variant), `defaults`, or `variant,node.variant,…`.")] = "*",
     *,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from shared.errors import NotFound
-from shared.names import checked
 
 if TYPE_CHECKING:
     from shared.chain.state import Chain
@@ -72,6 +71,8 @@ def use_case_folder(text: str, configured: Settings) -> Path:
     Raises:
         NotFound: there is none.
     """
+    from shared.names import checked
+
     path = Path(text)
     if (path / "experiment.yaml").is_file() or (path.is_dir() and len(path.parts) > 1):
         return path.resolve()
