@@ -82,7 +82,7 @@ class Embedded:
     @property
     def dashboard_url(self) -> str:
         """Address of the dashboard."""
-        return f"{self.functions_url}/chains"
+        return f"{self.functions_url}/dashboard"
 
     @property
     def router_url(self) -> str:

@@ -158,7 +158,7 @@ def _show(ports: Ports, chain: Chain) -> None:
         ("flow", f"{chain.flow.name} version {chain.flow.version}" if chain.flow else None),
         ("approval", _approval(chain)),
         ("deployment", _deployment(chain)),
-        ("report", f"{ports.settings.functions_url}/api/reports/{chain.report}" if chain.report else None),
+        ("report", f"{ports.settings.functions_url}/api/chains/{chain.id}/files/report.html" if chain.report else None),
     )
     for name, value in facts:
         if value:

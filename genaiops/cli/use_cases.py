@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +13,6 @@ from genaiops.cli.output import print_json, print_table, say
 from genaiops.cli.wiring import Kind
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from shared.use_case.model import Problem
 
 UseCaseArgument = Annotated[
@@ -62,26 +61,36 @@ def plan(
     kind: Annotated[Kind, typer.Option(help="pr, ci, cd, dataset or post_production.")] = "ci",
     environment: Annotated[str, typer.Option("--environment", "-e", help="Whose overlay applies.")] = "dev",
     variants: Annotated[str, typer.Option(help="`*` (every variant), `defaults`, or `variant,node.variant,…`.")] = "*",
+    dataset: Annotated[
+        str | None, typer.Option(help="For dataset and post_production: the dataset that would be uploaded.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="The file that would be uploaded.", exists=True, dir_okay=False)
+    ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a chain would run, with counts of runs, evaluations, lines and model calls."""
-    from genaiops.cli.plan import planned
+    from genaiops.cli.plan import Asked, planned
     from shared.chain.messages import ChainKind
 
     configured = wiring.settings()
     folder = wiring.use_case_folder(use_case, configured)
-    result = planned(folder, ChainKind(kind), environment, variants, configured)
+    result = planned(folder, Asked(ChainKind(kind), environment, variants, dataset, file), configured)
     if as_json:
         print_json(result.as_json())
         return
     say(f"A {kind} chain of {result.use_case} ({environment}) walks: {', '.join(result.steps)}.")
-    if result.runs:
-        rows = ((r.dataset, r.label, r.lines, r.calls, ", ".join(r.evaluators)) for r in result.runs)
+    counts = result.counts()
+    if result.plan is not None:
+        rows = (
+            (r.cell.dataset, r.cell.label, r.lines, r.model_calls, ", ".join(e.evaluator for e in r.evaluations))
+            for r in result.plan.runs
+        )
         print_table(("dataset", "variants and parameters", "lines", "model calls", "evaluators"), rows)
     say(
-        f"{len(result.runs)} runs, {result.evaluations} evaluations, {result.lines} lines, "
-        f"{result.evaluation_lines} evaluated lines, {result.calls} model calls"
+        f"{counts['runs']} runs with {counts['lines']} lines, {counts['evaluations']} evaluations with "
+        f"{counts['evaluation_lines']} lines, {counts['model_calls']} model calls. Nothing was run."
     )
 
 
