@@ -49,7 +49,7 @@ def _local(settings: Settings) -> Ports:
     from shared.adapters.local.blobs import FileBlobStore
     from shared.adapters.local.bus import LocalBus
     from shared.adapters.local.clock import SystemClock
-    from shared.adapters.local.endpoints import LocalEndpoints
+    from shared.adapters.local.endpoints.adapter import LocalEndpoints
     from shared.adapters.local.flow_runner import LocalFlowRunner
     from shared.adapters.local.notifier import ConsoleNotifier
     from shared.adapters.local.registry import LocalRegistry

@@ -138,6 +138,8 @@ class _Answering(Walk):
                     flow=event.flow,
                     progress=Progress(cells=event.cells, cells_in_flight=event.cells_in_flight),
                 )
+                for note in event.notes:
+                    self.log(note, "warning")
                 planned = (
                     f"{event.flow.name} version {event.flow.version}" if event.flow else f"{event.cells} runs planned"
                 )

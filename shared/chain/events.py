@@ -69,6 +69,8 @@ class ChainPrepared(Answer):
     approval: ApprovalTerms
     evidence: Sha256
     """Digest of what was prepared: what an approver approves while there is no report."""
+    notes: tuple[ShortText, ...] = ()
+    """For the chain's log: duplicate rows, evaluators that are left out."""
     flow: AssetRef | None = None
     """Only for kind cd: the registered version that is to be deployed."""
 

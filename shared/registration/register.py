@@ -27,6 +27,8 @@ BUNDLE: Final = "bundle"
 FLOW_DIGEST: Final = "flow_digest"
 LABEL: Final = "label"
 ENVIRONMENT: Final = "environment"
+ORIGIN: Final = "chain"
+EVIDENCE: Final = "evidence"
 
 
 def data_asset_name(use_case: str, dataset: str) -> str:
@@ -53,7 +55,7 @@ def register_data(ports: Ports, chain: Chain, command: RegisterData) -> DataRegi
             )
         )
         assets.append(_ref(asset))
-        if is_new or asset.tags.get("chain") == chain.id:  # a redelivery finds what its first delivery registered
+        if is_new or asset.tags.get(ORIGIN) == chain.id:  # a redelivery finds what its first delivery registered
             created.append(_ref(asset))
     return DataRegistered(**answer_to(ports, command), assets=tuple(assets), created=tuple(created))
 
@@ -83,11 +85,11 @@ def register_flow(ports: Ports, chain: Chain, command: RegisterFlow) -> FlowRegi
                 METRICS: json.dumps(metrics, sort_keys=True),
                 "datasets": json.dumps({d.name: d.content_hash for d in prepared.datasets}, sort_keys=True),
                 "models": json.dumps(list(prepared.models)),
-                "evidence": chain.evidence or "",
+                EVIDENCE: chain.evidence or "",
             },
         )
     )
-    created = is_new or asset.tags.get("chain") == chain.id
+    created = is_new or asset.tags.get(ORIGIN) == chain.id
     return FlowRegistered(**answer_to(ports, command), flow=_ref(asset), created=created)
 
 
@@ -99,7 +101,7 @@ def _flow_hash(prepared: PreparedChain, cell: Cell) -> str:
 def _lineage(chain: Chain) -> dict[str, str]:
     request = chain.request
     known = {
-        "chain": chain.id,
+        ORIGIN: chain.id,
         "commit": request.commit,
         "branch": request.branch,
         "build": request.build_id,

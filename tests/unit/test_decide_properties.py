@@ -50,6 +50,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     ),
     "evidence": DIGESTS,
     "flow": ASSETS,
+    "notes": st.sampled_from([(), ("2 rows are duplicates",)]),
     "assets": st.tuples(ASSETS),
     "created": st.booleans(),
     "cell": st.integers(0, 3),
