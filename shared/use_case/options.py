@@ -25,7 +25,7 @@ def parameters(block: Block, facts: FlowFacts | None) -> dict[str, tuple[object,
     for entry in block.entries():
         key = str(entry.path[-1])
         values = entry.items()
-        if not values:
+        if not values and entry.value in (None, []):
             entry.problem("needs a list of one or more values; the first is the default")
         seen: list[str] = []
         for value in values:
