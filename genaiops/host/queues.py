@@ -162,7 +162,7 @@ class QueueFeed:
         self._renewals.drop(message.lock_token)
         self._settle(message, done=done)
         if not done and lane.is_dead_letter:
-            # Nothing takes a message out of there but the function: without a pause it would fail without end at full speed.
+            # Only its function takes a message out of there: without a pause it would fail at full speed for ever.
             lane.next_look = time.monotonic() + PAUSE
 
     def _run_session(self, lane: _Lane, session: str) -> None:

@@ -1,0 +1,135 @@
+"""Blob triggers in the embedded host: every change at least once, five tries, then a poison record."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import azure.functions as func
+import pytest
+
+from shared.adapters.memory.blobs import MemoryBlobStore
+from tests.triggers.hosting import eventually, hosting
+
+
+class BlobClient:
+    """Stands in the annotation for the SDK's class, which the host does not import."""
+
+
+def app_with(function, path: str = "datasets/{name}") -> func.FunctionApp:
+    app = func.FunctionApp()
+    app.blob_trigger(arg_name="blob", path=path, connection="Datasets", source="EventGrid")(function)
+    return app
+
+
+@pytest.fixture
+def blobs(monkeypatch):
+    monkeypatch.setattr("genaiops.host.blobs.SCAN", 0.01)
+    return MemoryBlobStore()
+
+
+def settle() -> None:
+    """Let a few scans pass, in which a wrong second call would come."""
+    threading.Event().wait(0.15)
+
+
+def test_each_change_of_a_blob_calls_once_with_its_name_and_etag(tmp_path, blobs):
+    calls = []
+
+    def changed(blob: BlobClient) -> None:
+        properties = blob.get_blob_properties()
+        calls.append((blob.container_name, blob.blob_name, properties.etag, properties.size))
+
+    with hosting(app_with(changed), tmp_path, blobs=blobs):
+        first = blobs.write("datasets", "triage/support/a.jsonl", b"one")
+        eventually(lambda: len(calls) == 1)
+        settle()
+        second = blobs.write("datasets", "triage/support/a.jsonl", b"three")
+        eventually(lambda: len(calls) == 2)
+        settle()
+    name = ("datasets", "triage/support/a.jsonl")
+    assert calls == [(*name, first, 3), (*name, second, 5)]
+
+
+def test_what_was_uploaded_while_no_host_ran_is_found_and_what_was_handled_is_not_called_again(tmp_path, blobs):
+    calls = []
+
+    def changed(blob: BlobClient) -> None:
+        calls.append(blob.blob_name)
+
+    blobs.write("datasets", "before", b"1")
+    with hosting(app_with(changed), tmp_path, blobs=blobs):
+        eventually(lambda: calls == ["before"])
+    blobs.write("datasets", "between", b"2")
+    with hosting(app_with(changed), tmp_path, blobs=blobs):
+        eventually(lambda: calls == ["before", "between"])
+        settle()
+    assert calls == ["before", "between"]
+
+
+def test_a_blob_that_fails_five_times_is_given_up_with_a_poison_record(tmp_path, blobs):
+    calls = []
+
+    def changed(blob: BlobClient) -> None:
+        calls.append(blob.blob_name)
+        raise RuntimeError("unreadable")
+
+    with hosting(app_with(changed), tmp_path, blobs=blobs):
+        etag = blobs.write("datasets", "bad", b"x")
+        eventually(lambda: list(blobs.list("webjobs-blobtrigger-poison")))
+        settle()
+        assert calls == ["bad"] * 5
+        (record,) = blobs.list("webjobs-blobtrigger-poison")
+        content = json.loads(blobs.read(record.container, record.name))
+        assert (content["FunctionId"], content["BlobName"], content["ETag"]) == ("changed", "bad", etag)
+        blobs.write("datasets", "bad", b"y")
+        eventually(lambda: len(calls) > 5, "a changed blob gets its five tries anew")
+
+
+def test_tries_are_counted_over_a_restart(tmp_path, blobs):
+    calls, failed = [], threading.Event()
+
+    def changed(blob: BlobClient) -> None:
+        calls.append(blob.blob_name)
+        failed.set()
+        raise RuntimeError("unreadable")
+
+    blobs.write("datasets", "bad", b"x")
+    with hosting(app_with(changed), tmp_path, blobs=blobs) as host:
+        assert failed.wait(20)
+        host.stop()
+    assert 1 <= len(calls) < 5
+    with hosting(app_with(changed), tmp_path, blobs=blobs):
+        eventually(lambda: list(blobs.list("webjobs-blobtrigger-poison")))
+        settle()
+    assert len(calls) == 5
+
+
+def test_only_matching_blobs_of_the_container_call_and_content_can_be_read(tmp_path, blobs):
+    contents = []
+
+    def changed(blob: func.InputStream) -> None:
+        contents.append((blob.name, blob.read()))
+
+    blobs.write("datasets", "notes.txt", b"no")
+    blobs.write("reports", "a.jsonl", b"no")
+    blobs.write("datasets", "a.jsonl", b"yes")
+    with hosting(app_with(changed, "datasets/{name}.jsonl"), tmp_path, blobs=blobs):
+        eventually(lambda: contents)
+        settle()
+    assert contents == [("datasets/a.jsonl", b"yes")]
+
+
+def test_a_blob_that_is_deleted_and_written_again_is_a_change(tmp_path, blobs):
+    calls = []
+
+    def changed(blob: BlobClient) -> None:
+        calls.append(blob.download_blob().readall())
+
+    with hosting(app_with(changed), tmp_path, blobs=blobs):
+        blobs.write("datasets", "a", b"1")
+        eventually(lambda: calls == [b"1"])
+        blobs.delete("datasets", "a")
+        settle()
+        blobs.write("datasets", "a", b"1")
+        eventually(lambda: calls == [b"1", b"1"])
