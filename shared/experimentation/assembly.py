@@ -22,6 +22,8 @@ from shared.use_case.flow_facts import FlowFacts, flow_facts
 from shared.use_case.model import Dataset, Evaluator, UseCase
 from shared.use_case.problems import one_of
 
+LOG: Final = "log"
+"""The label of the one cell of a production log, whose flow has run already."""
 MOST_CELLS: Final = 99_999
 """A cell's name has five digits."""
 
@@ -135,7 +137,7 @@ def prepare_log(use_case: UseCase, bundle: str, models: tuple[str, ...], log: Up
         Malformed: the log cannot be read: names the line.
     """
     data = FrozenDatasets(log)
-    data.add(Dataset(log.name, log.blob, log.path, "production log", {}), {})
+    data.add(Dataset(log.name, log.path.name, log.path, "production log", {}), {})
     facts = data.facts[log.name]
     evaluators: list[PreparedEvaluator] = []
     missed: list[str] = []
@@ -148,13 +150,13 @@ def prepare_log(use_case: UseCase, bundle: str, models: tuple[str, ...], log: Up
     if not evaluators:
         there = ", ".join(facts.columns[:30])
         raise BusinessFailure(
-            f"No evaluator can read the log {log.blob} (columns: {there}). {' '.join(missed)}".strip()
+            f"No evaluator can read the log {log.path.name} (columns: {there}). {' '.join(missed)}".strip()
         )
     flow_digest = folder_digest(use_case.flow)
     cell = Cell(
         index=0,
         dataset=log.name,
-        label="log",
+        label=LOG,
         is_default=True,
         variants={},
         parameters={},

@@ -24,10 +24,10 @@ class Upload:
 
     name: str
     path: Path
-    """A copy of the blob, to read."""
+    """A copy of the blob, to read, under the file's own name: its ending tells the format."""
     container: str
     blob: str
-    """Its name; the ending tells the format."""
+    """Where it is frozen: the blob that the chain reads from now on."""
 
 
 class FrozenDatasets:
@@ -51,7 +51,7 @@ class FrozenDatasets:
         if dataset.name in self.prepared:
             return self.prepared[dataset.name]
         upload = self.upload if self.upload is not None and self.upload.name == dataset.name else None
-        source = upload.blob if upload else dataset.source
+        source = upload.path.name if upload else dataset.source
         path = upload.path if upload else dataset.path
         facts = inspect(path, source)
         prepared = PreparedDataset(

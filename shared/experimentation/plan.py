@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shared.experimentation.assembly import prepare
+from shared.experimentation.assembly import LOG, prepare
 from shared.experimentation.matrix import Cell, PreparedChain
 from shared.use_case.flow_facts import NodeSpec, flow_facts
 from shared.use_case.model import UseCase
@@ -85,7 +85,8 @@ def counted(chain: PreparedChain, use_case: UseCase) -> Plan:
             PlannedEvaluation(e.evaluator, lines, _calls(evaluators[e.evaluator], lines))
             for e in chain.evaluators_of(cell.dataset)
         )
-        runs.append(PlannedRun(cell, lines, _calls(flow.chosen(cell.variants), lines), evaluations))
+        calls = 0 if cell.label == LOG else _calls(flow.chosen(cell.variants), lines)
+        runs.append(PlannedRun(cell, lines, calls, evaluations))
     return Plan(chain=chain, runs=tuple(runs))
 
 

@@ -224,7 +224,7 @@ def test_a_mistake_is_named_by_line_and_key_with_what_was_expected(
     assert len(found) == 1, [str(p) for p in problems_of(folder)]
     assert says in found[0].message
     assert found[0].file == "experiment.yaml"
-    last = key.rsplit(".", 1)[-1].split("[")[0]
+    last = key.rsplit(".", 1)[-1].split("[", maxsplit=1)[0]
     shown = text.splitlines()[found[0].line - 1]
     assert last in shown or key.endswith("]"), f"line {found[0].line} is {shown!r}"
 
