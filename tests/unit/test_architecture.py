@@ -21,7 +21,20 @@ DOMAIN = [
 ]
 STANDARD_LIBRARY_OF_VALUES = frozenset(
     {"__future__", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "hashlib"}
-    | {"hmac", "itertools", "json", "math", "operator", "pathlib", "re", "statistics", "string", "textwrap", "types"}
+    | {
+        "hmac",
+        "inspect",
+        "itertools",
+        "json",
+        "math",
+        "operator",
+        "pathlib",
+        "re",
+        "statistics",
+        "string",
+        "textwrap",
+        "types",
+    }
     | {"typing"}
 )
 INPUT_AND_OUTPUT = frozenset(
