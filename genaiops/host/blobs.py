@@ -31,7 +31,7 @@ TRIES: Final = 5
 CONCURRENCY: Final = 4
 SCAN: Final = 0.4
 """Seconds between scans, at least."""
-REST: Final = 50
+REST: Final = 100
 """A scan is followed by a rest of so many times its own duration: a large container must not keep a core busy."""
 
 

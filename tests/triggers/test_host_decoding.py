@@ -41,7 +41,23 @@ def received(payload: str, **changes) -> ReceivedMessage:
 @pytest.mark.parametrize("payload", ["command", "chain_event_with_session", "dead_letter"])
 def test_a_message_reads_as_in_azure(payload):
     ours, theirs = decoding.service_bus_message(received(payload)), decoded(payload, "serviceBusTrigger")
-    for field in ["message_id", "delivery_count", "sequence_number", "enqueued_sequence_number", "lock_token", "enqueued_time_utc", "expires_at_utc", "content_type", "subject", "correlation_id", "session_id", "application_properties", "user_properties", "dead_letter_reason", "dead_letter_error_description"]:
+    for field in [
+        "message_id",
+        "delivery_count",
+        "sequence_number",
+        "enqueued_sequence_number",
+        "lock_token",
+        "enqueued_time_utc",
+        "expires_at_utc",
+        "content_type",
+        "subject",
+        "correlation_id",
+        "session_id",
+        "application_properties",
+        "user_properties",
+        "dead_letter_reason",
+        "dead_letter_error_description",
+    ]:
         assert getattr(ours, field) == getattr(theirs, field), field
     assert ours.get_body() == theirs.get_body()
 
