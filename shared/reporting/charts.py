@@ -30,12 +30,20 @@ class Bar:
     """Whether it is the candidate's: drawn stronger and said so."""
 
 
-def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar]) -> Markup:
-    """One horizontal bar for each value, all from a common zero. `key` makes the ids unique on the page."""
+def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar], *, top: float = 0.0) -> Markup:
+    """One horizontal bar for each value, all from a common zero.
+
+    Args:
+        key: makes the ids unique on the page.
+        title: what is measured.
+        description: the values in words, for those who do not see the chart.
+        bars: what is drawn, in this order.
+        top: the value of a full bar, if no value is higher.
+    """
     from markupsafe import Markup
 
     low = min(0.0, *(bar.value for bar in bars))
-    high = max(0.0, *(bar.value for bar in bars))
+    high = max(top, *(bar.value for bar in bars))
     scale = WIDTH / ((high - low) or 1.0)
     rows = []
     for index, bar in enumerate(bars):

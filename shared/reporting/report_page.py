@@ -77,6 +77,7 @@ def report_html(
         costs=costs,
         tokens=sum((cell.tokens for cell in facts.cells), Tokens()),
         reuse=_reuse(facts),
+        opened=facts.candidate or facts.default or next(iter(facts.labels), ""),
         engines=tuple(dict.fromkeys(cell.run.engine for cell in facts.cells if cell.run)),
         evidence=evidence,
         settings=settings,
@@ -126,13 +127,16 @@ def _figures(facts: Facts, scores: Iterable[Table], costs: tuple[Cost, ...]) -> 
         return ()
     figures: list[Figure] = []
     for table, metric in _headline(facts, scores):
+        if len(figures) == _CHARTS:
+            break
         at = table.metrics.index(metric)
         bars = [
             Bar(row.label, value, number(value), main=row.is_candidate)
             for row in table.rows
             if row.scores and (value := row.scores[at].value) is not None
         ]
-        if bars:
+        # Bars of one length say nothing that the table does not say.
+        if len({bar.value for bar in bars}) > 1:
             lower = " (less is better)" if metric in table.lower_is_better else ""
             figures.append(_figure(len(figures), f"{metric} of {table.evaluator} on {table.dataset}{lower}", bars))
     tokens = [
@@ -140,10 +144,10 @@ def _figures(facts: Facts, scores: Iterable[Table], costs: tuple[Cost, ...]) -> 
         for c in costs
         if c.lines
     ]
-    if any(bar.value for bar in tokens):
+    if len({bar.text for bar in tokens}) > 1:
         figures.append(_figure(len(figures), "Tokens a line (less is cheaper)", tokens))
     latency = [Bar(c.label, c.p95_ms, milliseconds(c.p95_ms), main=c.is_candidate) for c in costs if c.lines]
-    if any(bar.value for bar in latency):
+    if len({bar.text for bar in latency}) > 1:
         figures.append(_figure(len(figures), "Latency of the slowest 5 % (p95)", latency))
     return tuple(figures)
 
@@ -157,13 +161,15 @@ def _headline(facts: Facts, scores: Iterable[Table]) -> list[tuple[Table, str]]:
     wanted = [(t, m) for evaluator, m in dict.fromkeys(asked) for t in tables if t.evaluator == evaluator]
     wanted += [(t, t.metrics[0]) for t in tables if t.metrics]
     unique = {(t.dataset, t.evaluator, m): (t, m) for t, m in wanted if m in t.metrics}
-    return list(unique.values())[:_CHARTS]
+    return list(unique.values())
 
 
 def _figure(index: int, caption: str, bars: list[Bar]) -> Figure:
+    # Most metrics are shares: then a full bar is 1, so that a small difference looks small.
+    top = 1.0 if all(0 <= bar.value <= 1 for bar in bars) else 0.0
     # Too many choices for a chart: the candidate and the first ones stand for all, the table has the rest.
     shown = sorted(bars, key=lambda bar: not bar.main)[:_BARS] if len(bars) > _BARS else bars
     if len(bars) > len(shown):
         caption += f", {len(shown)} of {len(bars)} choices"
     described = "; ".join(f"{bar.label} {bar.text}" for bar in shown)
-    return Figure(caption=caption, svg=bar_chart(f"chart-{index}", caption, described, shown))
+    return Figure(caption=caption, svg=bar_chart(f"chart-{index}", caption, described, shown, top=top))
