@@ -197,6 +197,7 @@ def run_until_stopped(settings: Settings, say: Callable[[str], None]) -> None:
         with embedded:
             for line in addresses(embedded):
                 say(line)
+            say("Everything is up. Ctrl-C stops it.")
             embedded.wait()
             say("Stopping: what runs is finished first. Ctrl-C again ends at once.")
         say("Stopped.")
