@@ -61,6 +61,8 @@ class Reading:
     no_promises: bool
 
 
+_WRAPPED: Final = re.compile(r"(?<=\S)\n(?=[^\s\-*•])")
+"""A line break inside a paragraph: authors wrap their prompts."""
 _JSON: Final = re.compile(r"\bjson\b", re.IGNORECASE)
 _ONLY: Final = re.compile(
     r"only\b[^.\n]{0,30}\bjson|json[^.\n]{0,40}\b(?:only|nothing else|no other text)|nothing (?:else|but)",
@@ -113,21 +115,22 @@ def read(instructions: str, turns: tuple[tuple[str, str], ...] = ()) -> Reading:
         *(Example(found["text"].strip(), found["answer"].strip()) for found in _EXAMPLE.finditer(instructions)),
         *(Example(asked, answered) for asked, answered in turns),
     )
-    limit = _LIMIT.search(instructions)
+    prose = _WRAPPED.sub(" ", instructions)
+    limit = _LIMIT.search(prose)
     return Reading(
         fields=_fields(instructions),
         examples=examples,
         facts={found[1].lower(): found[2].strip().lower() for found in _FACT.finditer(instructions)},
-        wants_json=bool(_JSON.search(instructions)),
-        only_json=bool(_ONLY.search(instructions)),
-        any_language=bool(_ANY_LANGUAGE.search(instructions)) or any(language_of(e.text) != "en" for e in examples),
-        guarded=bool(_GUARD.search(instructions)),
-        wants_reply=bool(_REPLY.search(instructions)),
-        one_line=bool(_ONE_LINE.search(instructions)),
-        brief=bool(_BRIEF.search(instructions)),
+        wants_json=bool(_JSON.search(prose)),
+        only_json=bool(_ONLY.search(prose)),
+        any_language=bool(_ANY_LANGUAGE.search(prose)) or any(language_of(e.text) != "en" for e in examples),
+        guarded=bool(_GUARD.search(prose)),
+        wants_reply=bool(_REPLY.search(prose)),
+        one_line=bool(_ONE_LINE.search(prose)),
+        brief=bool(_BRIEF.search(prose)),
         max_characters=int(limit[1]) if limit else None,
-        same_language=bool(_SAME_LANGUAGE.search(instructions)),
-        no_promises=bool(_NO_PROMISES.search(instructions)),
+        same_language=bool(_SAME_LANGUAGE.search(prose)),
+        no_promises=bool(_NO_PROMISES.search(prose)),
     )
 
 

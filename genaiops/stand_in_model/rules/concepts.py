@@ -120,7 +120,7 @@ CONCEPTS: Final = (
     ),
     Concept(
         "personal data",
-        "personal data|profile data|email address|data",
+        "personal data|profile data|email address",
         "email address|change my name|delete my data|gdpr|my data|personal data|phone number",
         "e-mail-adresse|dsgvo|meine daten|löschen|adresse e-mail|adresse mail|rgpd|mes données|correo electrónico"
         "|mis datos|e-posta adres|kvkk|verilerim|メールアドレス|個人情報|退会",

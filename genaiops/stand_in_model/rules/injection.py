@@ -32,15 +32,12 @@ def override_of(text: str) -> str | None:
 
 
 def without_override(text: str) -> str:
-    """`text` without the sentence that holds the hidden instruction, and the one behind it."""
+    """`text` without the hidden instruction, to the end of its sentence."""
     found = _OVERRIDE.search(text)
     if found is None:
         return text
-    end = found.end()
-    for _ in range(2):
-        stop = _END.search(text, end)
-        end = stop.end() if stop else len(text)
-    return text[: found.start()] + text[end:]
+    stop = _END.search(text, found.end())
+    return text[: found.start()] + (text[stop.end() :] if stop else "")
 
 
 def demanded_words(override: str) -> str | None:

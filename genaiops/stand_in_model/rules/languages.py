@@ -11,11 +11,14 @@ _SCRIPTS: Final = (
     ("ko", re.compile(r"[\uac00-\ud7af]")),
     ("ar", re.compile(r"[\u0600-\u06ff]")),
     ("ru", re.compile(r"[\u0400-\u04ff]")),
+    ("tr", re.compile(r"[ğışİ]")),
+    ("es", re.compile(r"[¿¡ñ]")),
+    ("pl", re.compile(r"[łżźśęą]")),
 )
 _COMMON: Final = {
     "en": "the is my and to i you for not it was have with this can please of",
     "de": "der die das und ich nicht ist mein meine bitte wir sie mit ein eine für seit habe wie auf",
-    "fr": "le la les je mon ma et est pas une un vous pour avec bonjour des depuis votre nous sur",
+    "fr": "le la les je mon ma et est pas une un vous pour avec bonjour des depuis votre nous sur de se",
     "es": "el la los mi no es y un una por que con para hola de se me desde cuando muy",
     "tr": "ve bir bu için çok değil benim merhaba lütfen var yok nasıl bana ama hesabım olarak",
     "it": "il la mio mia non è e un una per che con ciao di sono grazie come ho",
