@@ -7,6 +7,7 @@ are checked and the file is renamed over the blob. Readers take no lock: they se
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -95,10 +96,10 @@ class FileBlobStore:
     def info(self, container: str, name: str) -> BlobInfo:
         """Raises NotFound."""
         check_names(container, name)
-        stat = _stat(self._path(container, name))
-        if stat is None:
+        found = _stat(self._path(container, name))
+        if found is None:
             raise _not_found(container, name)
-        return _info(container, name, stat)
+        return _info(container, name, found)
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobInfo]:
         """Blobs whose name starts with `prefix`, by name. A container that does not exist is empty."""
@@ -109,10 +110,10 @@ class FileBlobStore:
                 check_names(container, folder)
             except InvalidName:
                 return iter(())
-        start = self._path(container, folder) if folder else self._root / container
+        start = self._path(container, folder) if folder else self._folder(container)
         names = [name for name in self._names(start, f"{folder}/" if folder else "") if name.startswith(prefix)]
         stats = ((name, _stat(self._path(container, name))) for name in sorted(names))
-        return (_info(container, name, stat) for name, stat in stats if stat is not None)
+        return (_info(container, name, found) for name, found in stats if found is not None)
 
     def delete(self, container: str, name: str) -> None:
         """Remove the blob; one that does not exist is no error."""
@@ -120,11 +121,14 @@ class FileBlobStore:
         target = self._path(container, name)
         with self._files.locked(f"{container}/{name}"):
             if _stat(target) is not None:
-                self._files.remove(target, self._root / container)
+                self._files.remove(target, self._folder(container))
 
     def _path(self, container: str, name: str) -> Path:
         parts = (encode_part(part, fold=self._files.folds_names) for part in name.split("/"))
-        return self._root.joinpath(encode_part(container, fold=self._files.folds_names), *parts)
+        return self._folder(container).joinpath(*parts)
+
+    def _folder(self, container: str) -> Path:
+        return self._root / encode_part(container, fold=self._files.folds_names)
 
     @contextmanager
     def _opened(self, container: str, name: str) -> Iterator[BufferedReader]:
@@ -166,10 +170,10 @@ class FileBlobStore:
 
 def _stat(path: Path) -> os.stat_result | None:
     try:
-        stat = path.stat()
+        found = path.stat()
     except MISSING:
         return None
-    return None if path.is_dir() else stat
+    return None if stat.S_ISDIR(found.st_mode) else found
 
 
 def _above(name: str) -> Iterator[str]:
@@ -181,5 +185,5 @@ def _not_found(container: str, name: str) -> NotFound:
     return NotFound(f"There is no blob {container}/{name}.")
 
 
-def _info(container: str, name: str, stat: os.stat_result) -> BlobInfo:
-    return BlobInfo(container, name, stat.st_size, etag_of(stat), datetime.fromtimestamp(stat.st_mtime, UTC))
+def _info(container: str, name: str, found: os.stat_result) -> BlobInfo:
+    return BlobInfo(container, name, found.st_size, etag_of(found), datetime.fromtimestamp(found.st_mtime, UTC))

@@ -58,6 +58,7 @@ class BusDatabase:
         self._pid = 0
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._inherited: list[sqlite3.Connection] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         self.read(lambda connection: connection.execute("SELECT 1").fetchone())
 
@@ -78,9 +79,7 @@ class BusDatabase:
 
     def _run(self, work: Callable[[sqlite3.Connection], T], *, write: bool) -> T:
         if self._pid not in (0, os.getpid()):
-            # Forked: the parent's connection must not be used here, and its mutex may be held by a thread that this
-            # process does not have. The old connection is left alone, for closing it would act on the parent's file.
-            self._mutex, self._inherited, self._connection = threading.RLock(), self._connection, None
+            self._leave_to_parent()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with self._mutex, self._transaction(write) as connection:
@@ -91,11 +90,30 @@ class BusDatabase:
                     raise _explained(error, self._path) from error
                 if attempt == ATTEMPTS:
                     break
+            except sqlite3.DatabaseError as error:
+                if type(error) is not sqlite3.DatabaseError:
+                    raise  # its other subclasses are mistakes of this code
+                raise GenAIOpsError(
+                    f"The queue database {self._path} cannot be read ({error}). Restore it, or move it away with the "
+                    "files named alike to start with empty queues."
+                ) from error
             time.sleep(0.01 * attempt)
         raise Transient(
             f"The queue database {self._path} was locked by another process for {ATTEMPTS * BUSY_SECONDS:.0f} s. "
             "Try again; if it stays so, look for a stopped process that uses the file."
         )
+
+    def _leave_to_parent(self) -> None:
+        """Start afresh in a forked child, which must not use its parent's connection.
+
+        The mutex may be held by a thread that the child does not have, and closing the connection (as collecting it
+        would) would act on the parent's file: so the one is replaced and the other kept.
+        """
+        self._pid = os.getpid()
+        self._mutex = threading.RLock()
+        if self._connection is not None:
+            self._inherited.append(self._connection)
+            self._connection = None
 
     @contextmanager
     def _transaction(self, write: bool) -> Iterator[sqlite3.Connection]:

@@ -235,7 +235,7 @@ class MemoryBus:
             is_meant = entry.queue == address.name and entry.lock_token == message.lock_token
             if is_meant and entry.locked_until is not None and entry.locked_until > now:
                 return address, entry
-        raise Conflict(f"The lock on message {message.message_id} of {address.name} was lost: it is delivered again.")
+        raise Conflict(f"The lock on message {message.message_id} of {address.name} was lost; it is delivered again.")
 
     def _tidy(self, address: Address, now: datetime) -> None:
         for entry in self._in(address):
