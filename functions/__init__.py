@@ -1,1 +1,1 @@
-"""The triggers, one module each: parse, one call into `shared`, return. Each has a `blueprint` for `function_app.py`."""
+"""The triggers, one module each: parse, one call into `shared`, return; each has a `blueprint` for the FunctionApp."""

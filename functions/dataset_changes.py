@@ -19,7 +19,9 @@ else:
 blueprint = func.Blueprint()
 
 
-@blueprint.blob_trigger(arg_name="blob", path="datasets/{name}", connection="Datasets", source="EventGrid")
+@blueprint.blob_trigger(
+    arg_name="blob", path="datasets/{name}", connection="Datasets", source=func.BlobSource.EVENT_GRID
+)
 def dataset_changes(blob: blobs.BlobClient) -> None:
     """Ask for a dataset chain; the same content asks for the same one."""
     dataset_uploaded(ports(), blob.blob_name, blob.get_blob_properties().etag)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import azure.functions
+from azure.functions import get_binding_registry
 from azure.functions.meta import Datum
 
 from shared.ports import ReceivedMessage
@@ -138,8 +138,7 @@ def _decode(binding: str, datum: Datum, metadata: Mapping[str, Datum]) -> object
 
 
 def _converter(binding: str) -> Any:
-    registry: Any = azure.functions.get_binding_registry  # without types of its own
-    return registry().get(binding)
+    return get_binding_registry().get(binding)
 
 
 def _scalar(value: str | int) -> Datum:
