@@ -13,7 +13,6 @@ from shared.errors import BusinessFailure
 from shared.experimentation.matrix import PreparedDataset
 from shared.use_case.data import used_rows
 from shared.use_case.model import Dataset
-from shared.use_case.problems import one_of
 
 BUNDLES: Final = "bundles"
 
@@ -87,8 +86,11 @@ class FrozenDatasets:
             if found is None or found.origin is not Origin.DATA:
                 continue
             if found.name not in facts.columns:
-                wrong = one_of(found.name, facts.columns, f"column of {prepared.source}")
-                raise BusinessFailure(f"The dataset {name} does not fit its mapping {mapping}: {wrong}.")
+                there = ", ".join(facts.columns[:20])
+                raise BusinessFailure(
+                    f"{prepared.source} has no column {found.name!r}, which the mapping {mapping} of the dataset {name} "
+                    f"needs; it has: {there}."
+                )
             if gap := facts.gap(found.name, prepared.rows):
                 raise BusinessFailure(
                     f"{prepared.source}, line {gap.line}: has no {found.name!r}, which the mapping {mapping} needs."

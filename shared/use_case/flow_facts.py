@@ -1,4 +1,4 @@
-"""What a DAG flow takes, gives and offers to vary, read from its `flow.dag.yaml` without importing prompt flow.
+"""Reads what a DAG flow takes, gives and offers to vary from its `flow.dag.yaml`, without importing prompt flow.
 
 So a use case is validated and its run matrix planned in milliseconds, wherever prompt flow is not installed as well.
 """
@@ -6,77 +6,17 @@ So a use case is validated and its run matrix planned in milliseconds, wherever 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from shared.use_case.flow_model import FlowFacts, FlowInput, NodeSpec
 from shared.use_case.problems import Problems, one_of
 from shared.use_case.tools import tool_connections, tool_inputs
 from shared.use_case.yaml_file import Document, read_yaml
 
+__all__ = ["FLOW_FILE", "FlowFacts", "FlowInput", "NodeSpec", "flow_facts", "read_flow"]
+
 FLOW_FILE: Final = "flow.dag.yaml"
-
-
-@dataclass(frozen=True)
-class FlowInput:
-    """One input of a flow."""
-
-    type: str
-    default: object = None
-
-    @property
-    def required(self) -> bool:
-        """Whether every line must bring it."""
-        return self.default is None
-
-
-@dataclass(frozen=True)
-class NodeSpec:
-    """A node, or one of its variants."""
-
-    type: str
-    """`llm`, `python` or `prompt`."""
-    inputs: Mapping[str, object]
-    takes: frozenset[str] | None
-    """Every input that its prompt or tool may take; None: any."""
-    connections: tuple[str, ...]
-    aggregation: bool
-
-
-@dataclass(frozen=True)
-class FlowFacts:
-    """A flow as its file describes it."""
-
-    inputs: Mapping[str, FlowInput]
-    outputs: tuple[str, ...]
-    nodes: Mapping[str, Mapping[str | None, NodeSpec]]
-    """Node → variant → what it is then; a node without variants has the one key None."""
-    default_variants: Mapping[str, str]
-    """Node → its default variant, for the nodes that have variants."""
-
-    @property
-    def variants(self) -> Mapping[str, tuple[str, ...]]:
-        """Node → its variants as the file orders them, for the nodes that have variants."""
-        return {node: tuple(str(v) for v in self.nodes[node]) for node in self.default_variants}
-
-    @property
-    def connections(self) -> tuple[str, ...]:
-        """Every connection that a node of any variant uses, by name."""
-        return tuple(sorted({c for specs in self.nodes.values() for spec in specs.values() for c in spec.connections}))
-
-    def chosen(self, variants: Mapping[str, str]) -> Mapping[str, NodeSpec]:
-        """The nodes with these variants chosen, the others at their default."""
-        choice = {**self.default_variants, **variants}
-        return {node: specs[choice.get(node)] for node, specs in self.nodes.items()}
-
-    def takes(self, node: str) -> frozenset[str] | None:
-        """The inputs that a node may take in any of its variants; None: any."""
-        taken: frozenset[str] = frozenset()
-        for spec in self.nodes[node].values():
-            if spec.takes is None:
-                return None
-            taken |= spec.takes
-        return taken
 
 
 def flow_facts(flow: Path) -> FlowFacts:
