@@ -432,7 +432,7 @@ class Endpoints(Protocol):
 
         Raises:
             NotFound: no such endpoint or deployment.
-            Transient: nothing answered.
+            Transient: nothing answered: no traffic, or no deployment of it is ready.
         """
         ...
 

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from shared.errors import BusinessFailure, NotFound
+from shared.errors import BusinessFailure, NotFound, Transient
+from shared.names import checked
 from shared.ports import DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Invocation
 
 Handler = Callable[[Mapping[str, object], DeploymentSpec], Mapping[str, object]]
@@ -48,7 +49,14 @@ class MemoryEndpoints:
         self._endpoints: dict[str, _Endpoint] = {}
 
     def deploy(self, spec: DeploymentSpec) -> DeploymentInfo:
-        """Create the deployment at 0 % traffic, or find it. Raises BusinessFailure where no function answers for it."""
+        """Create the deployment at 0 % traffic, or find it.
+
+        Raises:
+            BusinessFailure: no function answers for it, or another flow is deployed under that name.
+            InvalidName: of the endpoint or the deployment.
+        """
+        checked(spec.endpoint, "endpoint")
+        checked(spec.name, "deployment")
         with self._mutex:
             if spec.flow.name not in self._handlers and spec.flow.name not in self._failures:
                 raise BusinessFailure(f"No function answers for the flow folder {spec.flow.name!r}.")
@@ -57,6 +65,11 @@ class MemoryEndpoints:
             if created:
                 failure = self._failures.get(spec.flow.name, "")
                 endpoint.deployments[spec.name] = _Deployment(spec, self._looks, failure)
+            elif _content(endpoint.deployments[spec.name].spec) != _content(spec):
+                raise BusinessFailure(
+                    f"Deployment {spec.name!r} of endpoint {spec.endpoint!r} exists, with another flow, other variants "
+                    "or other parameters: use another name, or remove it first."
+                )
             return _info(endpoint.deployments[spec.name], created=created)
 
     def look(self, endpoint: str, deployment: str) -> DeploymentInfo:
@@ -94,13 +107,12 @@ class MemoryEndpoints:
                 deployment.credit = 0
 
     def invoke(self, endpoint: str, payload: Mapping[str, object], deployment: str | None = None) -> Invocation:
-        """Score one request, through the split or on the named deployment. Raises NotFound."""
+        """Score one request, through the split or on the named deployment. Raises NotFound, Transient."""
         with self._mutex:
             found = self._endpoint(endpoint)
             chosen = self._deployment(endpoint, deployment) if deployment is not None else _choose(found)
             if chosen is None or _info(chosen).state is not DeploymentState.READY:
-                name = chosen.spec.name if chosen else ""
-                return Invocation(503, b'{"error": "no deployment is ready to answer"}', 0.0, name)
+                raise Transient(f"Nothing could answer at endpoint {endpoint!r}: no deployment with traffic is ready.")
             chosen.requests += 1
             try:
                 answer = self._handlers[chosen.spec.flow.name](payload, chosen.spec)
@@ -128,6 +140,10 @@ class MemoryEndpoints:
         if name not in deployments:
             raise NotFound(f"The endpoint {endpoint!r} has no deployment {name!r}.")
         return deployments[name]
+
+
+def _content(spec: DeploymentSpec) -> tuple[object, ...]:
+    return spec.flow_digest, dict(spec.variants), dict(spec.parameters)
 
 
 def _choose(endpoint: _Endpoint) -> _Deployment | None:
@@ -160,4 +176,5 @@ def _info(deployment: _Deployment, *, created: bool = False) -> DeploymentInfo:
         errors=deployment.errors,
         latency_p50_ms=1.0 if answered else None,
         latency_p95_ms=1.0 if answered else None,
+        tags=deployment.spec.tags,
     )

@@ -115,7 +115,7 @@ class LocalEndpoints:
 
         def split(before: DesiredEndpoint) -> DesiredEndpoint:
             check_traffic(traffic, before.deployments.keys(), endpoint)
-            return before.model_copy(update={"traffic": {name: share for name, share in traffic.items() if share}})
+            return before.model_copy(update={"traffic": dict(traffic)})
 
         self._store.update(endpoint, split, create=False)
         self._announce()
@@ -154,7 +154,8 @@ class LocalEndpoints:
                     "traffic: give that to another deployment before you remove it."
                 )
             rest = {name: value for name, value in before.deployments.items() if name != deployment}
-            return before.model_copy(update={"deployments": rest})
+            traffic = {name: share for name, share in before.traffic.items() if name != deployment}
+            return before.model_copy(update={"deployments": rest, "traffic": traffic})
 
         try:
             self._store.update(checked(endpoint, "endpoint"), without, create=False)
@@ -209,7 +210,7 @@ class LocalEndpoints:
             live.get(desired.name) if live is not None else self._store.observed(desired.name)
         ) or ObservedEndpoint()
         deployments = []
-        for name, wanted in desired.deployments.items():
+        for name, wanted in sorted(desired.deployments.items()):
             observed = seen.deployments.get(name)
             if observed is None or observed.creation != wanted.creation:
                 observed = ObservedDeployment(creation=wanted.creation, state=DeploymentState.CREATING)

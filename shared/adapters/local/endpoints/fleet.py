@@ -71,9 +71,11 @@ class Fleet:
         self._endpoints: dict[str, _Endpoint] = {}
 
     def deployments(self) -> list[tuple[str, DesiredDeployment]]:
-        """Every deployment that is asked for, with its endpoint's name."""
+        """Every deployment that is asked for, with its endpoint's name: those with the most traffic first."""
         with self._lock:
-            return [(n, d) for n, e in self._endpoints.items() for d in e.desired.deployments.values()]
+            endpoints = [endpoint.desired for endpoint in self._endpoints.values()]
+        shares = [(e.traffic.get(name, 0), e.name, d) for e in endpoints for name, d in e.deployments.items()]
+        return [(endpoint, d) for _, endpoint, d in sorted(shares, key=lambda found: -found[0])]
 
     def refresh(self) -> None:
         """Read the desired documents again."""

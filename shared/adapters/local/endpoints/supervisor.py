@@ -117,7 +117,8 @@ class EndpointSupervisor:
             if key not in self._attendants:
                 self._attendants[key] = self._attendant(key[0], deployment)
         starting = sum(attendant.starting for attendant in self._attendants.values())
-        for attendant in self._attendants.values():
+        for key in wanted:  # in this order: a host that has just started brings the traffic back first
+            attendant = self._attendants[key]
             before = attendant.starting
             attendant.step(may_start=starting < _STARTING_AT_ONCE)
             starting += attendant.starting - before

@@ -1,0 +1,273 @@
+"""The contract of the Endpoints port: what every adapter does, whatever serves the flow behind it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from shared.adapters.local.blobs import FileBlobStore
+from shared.adapters.local.endpoints.adapter import LocalEndpoints
+from shared.adapters.memory.endpoints import MemoryEndpoints
+from shared.errors import BusinessFailure, InvalidName, NotFound, Transient
+from shared.ports import DeploymentInfo, DeploymentSpec, DeploymentState, Endpoints
+from tests.contract.endpoint_host import free_port, supervisor
+
+FLOWS = Path(__file__).parent / "flows"
+_numbers = count(1)
+
+
+def _memory(home: Path) -> Iterator[Endpoints]:
+    def echo(payload: Mapping[str, object], spec: DeploymentSpec) -> Mapping[str, object]:
+        if payload["text"] == "raise":
+            raise ValueError("this text cannot be answered")
+        loud = spec.variants.get("style") == "loud"
+        text = str(payload["text"]).upper() if loud else str(payload["text"])
+        answer = f"{spec.parameters.get('answer.prefix', '')}{text}"
+        return {"answer": answer, "style": "loud" if loud else "plain"}
+
+    yield MemoryEndpoints({"echo": echo}, failures={"broken": "No module named 'a_package_that_is_not_installed'"})
+
+
+def _local(home: Path) -> Iterator[Endpoints]:
+    port = free_port()
+    host = supervisor(home, port)
+    host.start()
+    yield LocalEndpoints(FileBlobStore(home / "blobs"), home, f"http://127.0.0.1:{port}")
+    host.stop()
+
+
+ADAPTERS = {"memory": _memory, "local": _local}
+
+
+# One host for all tests of an adapter, and an endpoint of its own for every test: starting a flow takes seconds.
+@pytest.fixture(scope="module", params=ADAPTERS)
+def endpoints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    yield from ADAPTERS[request.param](tmp_path_factory.mktemp("endpoints"))
+
+
+@pytest.fixture
+def name(endpoints: Endpoints) -> Iterator[str]:
+    """An endpoint of the test's own, whose deployments do not stay to be started when the test has ended."""
+    name = f"shop-{next(_numbers)}"
+    yield name
+    for endpoint in endpoints.list():
+        if endpoint.name.startswith(name):
+            endpoints.set_traffic(endpoint.name, {})
+            for deployment in endpoint.deployments:
+                endpoints.remove(endpoint.name, deployment.name)
+
+
+@pytest.fixture(scope="module")
+def ready(endpoints: Endpoints) -> str:
+    """An endpoint with the ready deployments `plain` and `loud`, which tests leave as they found it: without traffic."""
+    name = "ready"
+    endpoints.deploy(spec(name, "plain"))
+    endpoints.deploy(spec(name, "loud", variants={"style": "loud"}, parameters={"answer.prefix": "> "}))
+    for deployment in ("plain", "loud"):
+        assert settled(endpoints, name, deployment).state is DeploymentState.READY
+    return name
+
+
+def spec(endpoint: str, deployment: str, flow: str = "echo", **more: object) -> DeploymentSpec:
+    return DeploymentSpec(endpoint, deployment, FLOWS / flow, f"digest-of-{flow}", "3", **more)  # type: ignore[arg-type]
+
+
+def settled(endpoints: Endpoints, endpoint: str, deployment: str) -> DeploymentInfo:
+    limit = time.monotonic() + 60
+    while (info := endpoints.look(endpoint, deployment)).state is DeploymentState.CREATING:
+        assert time.monotonic() < limit, f"still {info}"
+        time.sleep(0.05)
+    return info
+
+
+def requests(endpoints: Endpoints, endpoint: str) -> Counter[str]:
+    return Counter({info.name: info.requests for info in endpoints.describe(endpoint).deployments})
+
+
+def test_a_new_deployment_is_being_created_without_traffic(endpoints: Endpoints, name: str) -> None:
+    info = endpoints.deploy(spec(name, "v1", tags={"chain": "shop-cd-1"}))
+    assert (info.endpoint, info.name, info.flow_version, info.created) == (name, "v1", "3", True)
+    assert info.state is DeploymentState.CREATING
+    assert info.tags == {"chain": "shop-cd-1"}
+    assert (info.requests, info.errors, info.latency_p50_ms, info.latency_p95_ms) == (0, 0, None, None)
+    assert not any(endpoints.describe(name).traffic.values())
+
+
+def test_deploying_the_same_again_finds_the_deployment(endpoints: Endpoints, name: str) -> None:
+    first = endpoints.deploy(spec(name, "v1"))
+    again = endpoints.deploy(spec(name, "v1"))
+    assert (first.created, again.created) == (True, False)
+    assert [info.name for info in endpoints.describe(name).deployments] == ["v1"]
+
+
+def test_of_many_who_deploy_the_same_at_once_one_has_created_it(endpoints: Endpoints, name: str) -> None:
+    with ThreadPoolExecutor(8) as people:
+        found = list(people.map(lambda _: endpoints.deploy(spec(name, "v1")), range(8)))
+    assert sorted(info.created for info in found) == [False] * 7 + [True]
+    assert [info.name for info in endpoints.describe(name).deployments] == ["v1"]
+
+
+def test_another_flow_under_a_name_that_is_taken_is_refused(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "v1"))
+    with pytest.raises(BusinessFailure, match="use another name, or remove it first"):
+        endpoints.deploy(spec(name, "v1", variants={"style": "loud"}))
+
+
+def test_a_flow_that_cannot_be_served_fails_with_the_reason(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "v1", "broken"))
+    info = settled(endpoints, name, "v1")
+    assert info.state is DeploymentState.FAILED
+    assert "a_package_that_is_not_installed" in info.reason
+    with pytest.raises(Transient):
+        endpoints.invoke(name, {"text": "hello"}, "v1")
+
+
+@pytest.mark.parametrize("bad", ["", "../shop", "a b", "shöp", "a/b", "x" * 64])
+def test_a_name_that_could_become_another_path_is_refused(endpoints: Endpoints, bad: str) -> None:
+    with pytest.raises(InvalidName, match="endpoint"):
+        endpoints.deploy(spec(bad, "v1"))
+    with pytest.raises(InvalidName, match="deployment"):
+        endpoints.deploy(spec("shop", bad))
+
+
+def test_what_does_not_exist_is_not_found(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "v1"))
+    with pytest.raises(NotFound, match="nowhere"):
+        endpoints.describe("nowhere")
+    with pytest.raises(NotFound, match="nowhere"):
+        endpoints.look("nowhere", "v1")
+    with pytest.raises(NotFound, match="v2"):
+        endpoints.look(name, "v2")
+    with pytest.raises(NotFound, match="nowhere"):
+        endpoints.set_traffic("nowhere", {"v1": 100})
+    with pytest.raises(NotFound, match="nowhere"):
+        endpoints.invoke("nowhere", {})
+    with pytest.raises(NotFound, match="v2"):
+        endpoints.invoke(name, {}, "v2")
+
+
+def test_endpoints_and_deployments_are_listed_by_name(endpoints: Endpoints, name: str) -> None:
+    for endpoint in (f"{name}-b", f"{name}-a"):
+        for deployment in ("v2", "v1"):
+            endpoints.deploy(spec(endpoint, deployment))
+    listed = [info for info in endpoints.list() if info.name.startswith(f"{name}-")]
+    assert [info.name for info in listed] == [f"{name}-a", f"{name}-b"]
+    assert [[info.name for info in endpoint.deployments] for endpoint in listed] == [["v1", "v2"]] * 2
+    assert listed[0] == endpoints.describe(f"{name}-a")
+    assert listed[0].url.endswith(f"/{name}-a/score")
+
+
+@pytest.mark.parametrize(
+    ("traffic", "complaint"),
+    [
+        ({"v1": 90}, "100"),
+        ({"v1": 60, "v2": 60}, "100"),
+        ({"v1": 150, "v2": -50}, "100"),
+        ({"v1": 50, "v3": 50}, "v3"),
+    ],
+)
+def test_a_wrong_split_is_refused_and_changes_nothing(
+    endpoints: Endpoints, name: str, traffic: dict[str, int], complaint: str
+) -> None:
+    for deployment in ("v1", "v2"):
+        endpoints.deploy(spec(name, deployment))
+    endpoints.set_traffic(name, {"v1": 100})
+    with pytest.raises(BusinessFailure, match=complaint):
+        endpoints.set_traffic(name, traffic)
+    assert endpoints.describe(name).traffic == {"v1": 100}
+
+
+def test_the_split_can_be_taken_away_again(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "v1"))
+    endpoints.set_traffic(name, {"v1": 100})
+    endpoints.set_traffic(name, {})
+    assert endpoints.describe(name).traffic == {}
+
+
+def test_a_deployment_with_traffic_cannot_be_removed(endpoints: Endpoints, name: str) -> None:
+    for deployment in ("v1", "v2"):
+        endpoints.deploy(spec(name, deployment))
+    endpoints.set_traffic(name, {"v1": 100, "v2": 0})
+    with pytest.raises(BusinessFailure, match="v1"):
+        endpoints.remove(name, "v1")
+
+    endpoints.remove(name, "v2")
+
+    assert [info.name for info in endpoints.describe(name).deployments] == ["v1"]
+    assert endpoints.describe(name).traffic == {"v1": 100}
+    with pytest.raises(NotFound):
+        endpoints.look(name, "v2")
+
+
+def test_removing_what_does_not_exist_is_no_error(endpoints: Endpoints, name: str) -> None:
+    endpoints.remove("nowhere", "v1")
+    endpoints.deploy(spec(name, "v1"))
+    endpoints.remove(name, "v2")
+    assert [info.name for info in endpoints.describe(name).deployments] == ["v1"]
+
+
+def test_a_removed_deployment_can_be_created_anew(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "v1"))
+    endpoints.remove(name, "v1")
+    assert endpoints.deploy(spec(name, "v1", variants={"style": "loud"})).created
+
+
+def test_without_traffic_only_the_named_deployment_answers(endpoints: Endpoints, ready: str) -> None:
+    endpoints.set_traffic(ready, {})
+    with pytest.raises(Transient):
+        endpoints.invoke(ready, {"text": "anybody?"})
+    answer = endpoints.invoke(ready, {"text": "hello"}, "plain")
+    assert (answer.status, answer.deployment) == (200, "plain")
+    assert json.loads(answer.body) == {"answer": "hello", "style": "plain"}
+    assert answer.latency_ms > 0
+
+
+def test_variants_and_parameters_are_those_of_the_deployment(endpoints: Endpoints, ready: str) -> None:
+    answer = endpoints.invoke(ready, {"text": "grüezi"}, "loud")
+    assert json.loads(answer.body) == {"answer": "> GRÜEZI", "style": "loud"}
+
+
+def test_ten_calls_are_split_nine_to_one_and_counted(endpoints: Endpoints, ready: str) -> None:
+    endpoints.set_traffic(ready, {"plain": 90, "loud": 10})
+    before = requests(endpoints, ready)
+    answered = Counter(endpoints.invoke(ready, {"text": "hello"}).deployment for _ in range(10))
+    assert answered == {"plain": 9, "loud": 1}
+    assert requests(endpoints, ready) - before == answered
+
+
+def test_the_named_deployment_answers_whatever_the_split_says(endpoints: Endpoints, ready: str) -> None:
+    endpoints.set_traffic(ready, {"plain": 100, "loud": 0})
+    assert {endpoints.invoke(ready, {"text": "hello"}, "loud").deployment for _ in range(5)} == {"loud"}
+    assert {endpoints.invoke(ready, {"text": "hello"}).deployment for _ in range(5)} == {"plain"}
+
+
+def test_a_new_split_holds_for_the_next_call(endpoints: Endpoints, ready: str) -> None:
+    for deployment in ("plain", "loud", "plain"):
+        endpoints.set_traffic(ready, {deployment: 100})
+        assert endpoints.invoke(ready, {"text": "hello"}).deployment == deployment
+
+
+def test_a_flow_that_raises_is_a_status_and_counted_as_an_error(endpoints: Endpoints, ready: str) -> None:
+    before = endpoints.look(ready, "plain")
+    answer = endpoints.invoke(ready, {"text": "raise"}, "plain")
+    after = endpoints.look(ready, "plain")
+    assert answer.status >= 400
+    assert b"this text cannot be answered" in answer.body
+    assert answer.deployment == "plain"
+    assert (after.requests - before.requests, after.errors - before.errors) == (1, 1)
+    assert after.state is DeploymentState.READY
+
+
+def test_latency_is_known_after_the_first_answer(endpoints: Endpoints, ready: str) -> None:
+    endpoints.invoke(ready, {"text": "hello"}, "plain")
+    info = endpoints.look(ready, "plain")
+    assert info.latency_p50_ms is not None
+    assert info.latency_p95_ms is not None
+    assert 0 < info.latency_p50_ms <= info.latency_p95_ms
