@@ -88,8 +88,8 @@ class FrozenDatasets:
             if found.name not in facts.columns:
                 there = ", ".join(facts.columns[:20])
                 raise BusinessFailure(
-                    f"{prepared.source} has no column {found.name!r}, which the mapping {mapping} of the dataset {name} "
-                    f"needs; it has: {there}."
+                    f"{prepared.source} has no column {found.name!r}, which the mapping {mapping} of the dataset "
+                    f"{name} needs; it has: {there}."
                 )
             if gap := facts.gap(found.name, prepared.rows):
                 raise BusinessFailure(

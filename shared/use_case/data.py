@@ -67,13 +67,13 @@ class DataReader:
             if item.mapping((*KEYS, "reference")) is None:
                 continue
             name = item.name("name")
-            own = "source" in item or "reference" in item
-            belongs_to = item.text("reference", required=True) if own else name
-            if name in self.datasets and own:
-                item.problem(
-                    f"{name!r} is an experiment dataset: remove `source` and `reference`, or rename it", "name"
-                )
+            shared = self.datasets.get(name)
+            if shared is not None and not self.is_same(item, shared):
+                message = f"{name!r} is an experiment dataset: remove `source` and `reference`, or rename it"
+                item.problem(message, "name")
                 continue
+            own = shared is None and ("source" in item or "reference" in item)
+            belongs_to = item.text("reference", required=True) if own else name
             if belongs_to not in self.datasets:
                 if belongs_to and belongs_to not in elsewhere:
                     hint = "" if own else "; a dataset of its own needs `source` and `reference`"
@@ -94,6 +94,11 @@ class DataReader:
         if not block.value:
             block.problem("there is no dataset; expected at least one `- name: …` with `mappings`")
         return list(found.values())
+
+    def is_same(self, item: Block, dataset: Dataset) -> bool:
+        """Whether an evaluator's block says nothing else than the experiment dataset of its name."""
+        source, reference_ = item.child("source").value, item.child("reference").value
+        return source in (None, dataset.source) and reference_ in (None, dataset.name)
 
     def dataset(
         self, item: Block, name: str, path: Path | None, mappings: Mapping[str, object], belongs_to: str | None

@@ -94,6 +94,18 @@ def test_a_mapped_name_that_the_flow_lacks_is_dropped_where_every_input_is_mappe
     }
 
 
+def test_an_evaluator_may_repeat_the_source_of_an_experiment_dataset(folder: Path) -> None:
+    change(
+        folder,
+        "experiment.yaml",
+        "  - name: truth\n    reference: train\n    source: truth.csv\n",
+        "  - name: train\n    source: data/train.jsonl\n",
+    )
+    change(folder, "experiment.yaml", "${data.answer}", "${data.text}")
+    dataset = load(folder, "dev", data=None).evaluators[0].datasets[0]
+    assert (dataset.name, dataset.reference, dataset.path) == ("train", None, folder / "data" / "train.jsonl")
+
+
 def test_reading_without_data_gives_the_same_use_case(folder: Path) -> None:
     data = folder.parents[1] / "data"
     change(folder, "experiment.yaml", '    text: "${data.text}"\n', "")
