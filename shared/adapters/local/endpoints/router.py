@@ -81,8 +81,12 @@ class EndpointRouter:
         asyncio.run_coroutine_threadsafe(awaited(), self._loop).result()
 
     async def _open(self) -> None:
-        # auto_decompress: what a deployment sends goes to the caller byte by byte, with its own Content-Encoding.
-        self._session = aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0))
+        # Bodies and headers go through as they are, in both directions: no unpacking, no headers of the router's own.
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            connector=aiohttp.TCPConnector(limit=0),
+        )
         app = web.Application(client_max_size=self._max_body, middlewares=[_errors_as_json])
         app.add_routes(
             [
@@ -92,7 +96,7 @@ class EndpointRouter:
                 web.post("/admin/refresh", self._refresh),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_DRAIN_S)
+        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_DRAIN_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
 
