@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from genaiops.cli.progress import Snapshot
-    from shared.chain.state import Chain
+    from shared.chain.state import Chain, LogEntry
     from shared.ports import Ports
+
+BAR = 60
+"""Columns of the bar that shows how many lines are done."""
+SHOWN_TROUBLES = 5
+"""Warnings and errors under the steps: the last ones."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -100,10 +105,11 @@ def _live(snapshots: Iterable[Snapshot]) -> Snapshot | None:
     from rich.live import Live
 
     last = None
-    screen = console()
-    with Live(console=screen, refresh_per_second=8, transient=False) as live:
+    troubles: list[LogEntry] = []
+    with Live(console=console(), refresh_per_second=8) as live:
         for last in snapshots:
-            live.update(_picture(last))
+            troubles.extend(entry for entry in last.log if entry.level != "info")
+            live.update(_picture(last, troubles[-SHOWN_TROUBLES:]))
     return last
 
 
@@ -123,9 +129,8 @@ def _lines(snapshots: Iterable[Snapshot]) -> Snapshot | None:
     return last
 
 
-def _picture(snapshot: Snapshot) -> RenderableType:
+def _picture(snapshot: Snapshot, troubles: list[LogEntry]) -> RenderableType:
     from rich.console import Group
-    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     from genaiops.cli.progress import rows_of_steps
@@ -136,7 +141,9 @@ def _picture(snapshot: Snapshot) -> RenderableType:
     ]
     parts.append(table(("step", "status", "time", ""), rows_of_steps(chain)))
     if snapshot.lines:
-        parts.append(ProgressBar(total=snapshot.lines, completed=snapshot.lines_done, width=60))
+        done = round(BAR * snapshot.lines_done / snapshot.lines)
+        parts.append(Text.assemble(("━" * done, "green"), ("━" * (BAR - done), "dim")))
+    parts.extend(Text(entry.text, style=STYLES[entry.level]) for entry in troubles)
     parts.extend(Text(text) for text in (snapshot.sentence(), _approval_hint(chain)) if text)
     return Group(*parts)
 

@@ -76,8 +76,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table for people."""
-    console().print(table(columns, rows, title=title))
+    """Print a table for people; in a pipe without the blanks that only a terminal's width asks for."""
+    screen = console()
+    built = table(columns, rows, title=title)
+    if sys.stdout.isatty():
+        screen.print(built)
+        return
+    with screen.capture() as captured:
+        screen.print(built)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().rstrip().splitlines()))
 
 
 def when(at: datetime | None) -> str:

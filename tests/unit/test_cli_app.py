@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
 from genaiops.cli import outcome, wiring
 from genaiops.cli.outcome import ExitCode, TimedOut, exit_code_of
+from shared import bootstrap, chain_store, settings
 from shared.chain.messages import ChainKind
+from shared.chain.state import Chain
 from shared.errors import BusinessFailure, InvalidName, Malformed, NotFound, Throttled, Transient
 from shared.settings import InvalidSettings
+from tests import samples
 from tests.cli import fake_ports, run
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +141,57 @@ def test_ctrl_c_ends_a_command_with_its_own_exit_code(tmp_path: Path, monkeypatc
 )
 def test_every_family_of_errors_has_its_exit_code(error: BaseException, code: ExitCode) -> None:
     assert exit_code_of(error) is code
+
+
+def ended_chain(home: Path) -> Chain:
+    """A chain that has ended, with its results, in a home on disk."""
+    blobs = bootstrap.wire(settings.read({"GENAIOPS_HOME": str(home)})).blobs
+    chain = samples.deployed(samples.awaiting_approval(samples.sample_chain(), samples.sha("evidence")))
+    chain_store.create(blobs, chain)
+    samples.write_results(blobs, chain)
+    return chain
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit code and output of a command whose streams are a terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "genaiops", *arguments],
+        cwd=ROOT, env=os.environ | {"TERM": "xterm-256color"} | environment, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # Linux: the other side is closed
+            break
+        if not part:
+            break
+        said += part
+    os.close(ours)
+    return process.wait(60), said.decode()
+
+
+def test_on_a_terminal_watch_draws_the_steps_and_what_went_wrong(tmp_path: Path) -> None:
+    chain = ended_chain(tmp_path)
+    code, said = on_a_terminal("watch", chain.id, GENAIOPS_HOME=str(tmp_path))
+    assert code == ExitCode.OK
+    assert "\x1b[32m" in said, "colours"
+    assert "━" * 60 in said, "every line is done"
+    assert "1 line failed on every run, within the tolerated share." in said
+    assert "ended as succeeded" in said
+
+
+def test_no_color_is_heeded_on_a_terminal(tmp_path: Path) -> None:
+    chain = ended_chain(tmp_path)
+    _, said = on_a_terminal("status", chain.id, GENAIOPS_HOME=str(tmp_path), NO_COLOR="1")
+    assert "succeeded" in said
+    assert "\x1b[32m" not in said
+
+
+def test_tables_in_a_pipe_end_where_their_text_ends(tmp_path: Path) -> None:
+    chain = ended_chain(tmp_path)
+    lines = in_a_process("status", chain.id, GENAIOPS_HOME=str(tmp_path)).stdout.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
