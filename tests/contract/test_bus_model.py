@@ -167,4 +167,4 @@ class BusMachine(RuleBasedStateMachine):
 
 
 TestBusMachine = BusMachine.TestCase
-TestBusMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBusMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
