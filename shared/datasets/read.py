@@ -80,7 +80,7 @@ def _json_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, Row]]:
         if not text.strip():
             continue
         try:
-            row = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+            row = _DECODER.decode(text)
         except RecursionError as error:
             raise Malformed(f"{name}, line {number}: is nested too deeply; expected one flat JSON object.") from error
         except ValueError as error:
@@ -101,6 +101,9 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{text} is too large for a number")
     return number
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _refuse_surrogates(row: Row, name: str, number: int) -> None:
