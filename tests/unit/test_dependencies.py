@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,33 @@ def test_every_direct_dependency_has_its_reason_beside_it() -> None:
     runtime, tools = declared()
     assert len(requirements) == len(runtime) + len(tools)
     assert [match["name"] for match in requirements if len(match["comment"].partition("#")[2].split()) < 2] == []
+
+
+def test_every_package_that_the_code_imports_is_declared() -> None:
+    """A package that comes with another one may leave with it: what is imported is declared."""
+    runtime, _ = declared()
+    distributions = importlib.metadata.packages_distributions()
+    undeclared: dict[str, str] = {}
+    for path in product_code():
+        for name in imported(path):
+            owners = {canonical(owner) for owner in distributions.get(name, [])}
+            if owners and not owners & set(runtime):
+                undeclared[name] = path.relative_to(ROOT).as_posix()
+    assert undeclared == {}
+
+
+def product_code() -> Iterator[Path]:
+    yield ROOT / "function_app.py"
+    for folder in ("shared", "functions", "genaiops"):
+        yield from (ROOT / folder).rglob("*.py")
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level packages that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
