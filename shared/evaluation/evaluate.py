@@ -16,7 +16,7 @@ from shared.chain.messages import EvaluateRun, EvaluationFinished
 from shared.chain.state import Chain
 from shared.datasets import mapping
 from shared.errors import BusinessFailure, NotFound
-from shared.experimentation.matrix import PreparedChain, PreparedEvaluator
+from shared.experimentation.matrix import Cell, PreparedChain, PreparedEvaluator
 from shared.experimentation.run import dataset_rows, stored
 from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
 from shared.results import LineRecord, LineStatus, RunRecord, cell_folder, evaluation_folder
@@ -40,7 +40,8 @@ def evaluate_run(ports: Ports, chain: Chain, command: EvaluateRun) -> Evaluation
             case RunStatus.CANCELLED:
                 raise BusinessFailure(f"The evaluation {command.evaluator} of run {cell.name} was cancelled.")
             case RunStatus.COMPLETED | RunStatus.FAILED:
-                record = stored(ports, folder, outcome)
+                numbered = _renumbered(outcome.lines, _completed(ports, chain, cell))
+                record = stored(ports, folder, replace(outcome, lines=numbered))
             case _:
                 assert_never(outcome.status)
     return _finished(ports, command, record)
@@ -59,30 +60,30 @@ def _outcome(
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     flow = next(e.flow for e in use_case.evaluators if e.name == evaluator.evaluator)
     run_lines = result_store.lines(ports.blobs, cell_folder(chain.id, cell.name))
-    completed: list[int] = []
-    outcome = ports.runner.start(
+    return ports.runner.start(
         RunSpec(
             name=name,
             flow=flow,
             flow_digest=evaluator.flow_digest,
-            lines=_inputs(ports, prepared, evaluator, run_lines, completed),
+            lines=_inputs(ports, prepared, evaluator, run_lines),
             connections=model_connections.resolved(ports.settings, use_case.connections),
             concurrency=use_case.concurrency,
             line_timeout_s=use_case.line_timeout_s,
             tolerated_failures=use_case.tolerated_failures,
         )
     )
-    return replace(outcome, lines=_renumbered(outcome.lines, completed))
+
+
+def _completed(ports: Ports, chain: Chain, cell: Cell) -> list[int]:
+    """The numbers of the run's completed lines: the evaluator was given those, in this order."""
+    lines = result_store.lines(ports.blobs, cell_folder(chain.id, cell.name))
+    return [line.line for line in lines if line.status is LineStatus.COMPLETED]
 
 
 def _inputs(
-    ports: Ports,
-    prepared: PreparedChain,
-    evaluator: PreparedEvaluator,
-    run_lines: Iterable[LineRecord],
-    completed: list[int],
+    ports: Ports, prepared: PreparedChain, evaluator: PreparedEvaluator, run_lines: Iterable[LineRecord]
 ) -> Iterator[dict[str, object]]:
-    """The evaluator's inputs for every completed line, noting in `completed` which lines those are."""
+    """The evaluator's inputs for every completed line."""
     truth = prepared.dataset(evaluator.truth_dataset)
     data = dataset_rows(ports, truth)
     for line in run_lines:
@@ -93,7 +94,6 @@ def _inputs(
                 f"has more: line i of the run is evaluated with row i, so give it as many rows."
             )
         if line.status is LineStatus.COMPLETED:
-            completed.append(line.line)
             yield mapping.apply(
                 evaluator.mappings,
                 row,

@@ -1,0 +1,155 @@
+"""Whole chains through the real handlers, in memory."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shared.chain.messages import Queue, Verdict
+from shared.chain.state import ChainStatus
+from shared.ports import AssetKind, NoticeKind
+from tests.memory_world import World
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def test_a_ci_chain_registers_deploys_and_tells_whoever_asked(world):
+    chain_id = world.request()
+    world.pump()
+    chain = world.chain(chain_id)
+
+    assert chain.status is ChainStatus.SUCCEEDED, world.log(chain_id)
+    assert chain.candidate.label == "default"
+    (model,) = world.registry.list(AssetKind.MODEL)
+    assert (model.name, model.version, model.tags["chain"]) == ("small", "1", chain_id)
+    assert json.loads(model.tags["metrics"]) == {"questions": {"exact.accuracy": 1.0}}
+    assert [a.name for a in world.registry.list(AssetKind.DATA)] == ["small-questions"]
+    assert world.endpoints.describe("small").traffic == {chain.deployment.deployment: 100}
+    assert chain.approval.decided_by == "ada"
+    (result,) = world.notifier.of_kind(NoticeKind.RESULT)
+    assert result.succeeded
+    assert world.dead_letters() == []
+
+
+def test_the_second_version_gets_its_share_beside_the_first(world):
+    world.request()
+    world.pump()
+    second = world.request(request_id="r2", variants="quiet")
+    world.pump()
+    # `quiet` alone misses the gate: nothing is registered and nothing is deployed
+    assert world.chain(second).status is ChainStatus.FAILED
+    assert "exact.accuracy of shout.quiet on questions is 0" in world.chain(second).reason
+    assert len(world.registry.list(AssetKind.MODEL)) == 1
+    assert sum(world.endpoints.describe("small").traffic.values()) == 100
+
+
+def test_the_same_request_twice_is_one_chain(world):
+    first = world.request()
+    world.pump()
+    world.clock.advance(3600)
+    assert world.request() == first
+    world.pump()
+    assert len(world.chains()) == 1
+    assert len(world.notifier.of_kind(NoticeKind.RESULT)) == 1
+
+
+def test_a_rejection_ends_the_chain_without_a_deployment(world):
+    chain_id = world.request()
+    world.pump(approve=False)
+    world.answer(chain_id, Verdict.REJECTED)
+    world.pump()
+    assert world.chain(chain_id).status is ChainStatus.REJECTED
+    assert world.endpoints.list() == []
+
+
+def test_sixty_minutes_of_silence_are_a_rejection(world):
+    chain_id = world.request()
+    world.pump(approve=False)
+    world.clock.advance(31 * 60)
+    world.pump(approve=False)
+    assert len(world.notifier.of_kind(NoticeKind.REMINDER)) == 1
+    world.clock.advance(30 * 60)
+    world.pump(approve=False)
+    assert world.chain(chain_id).status is ChainStatus.REJECTED
+    assert world.chain(chain_id).approval.decided_by == "timeout"
+
+
+def test_a_newer_commit_of_the_branch_supersedes_the_chain_that_waits(world):
+    old = world.request(commit="a" * 40, branch="main")
+    world.pump(approve=False)
+    world.clock.advance(10)
+    new = world.request(request_id="r2", commit="b" * 40, branch="main")
+    world.pump(approve=False)
+    assert world.chain(old).status is ChainStatus.SUPERSEDED
+    assert world.chain(new).status is ChainStatus.AWAITING_APPROVAL
+    world.pump()
+    assert world.chain(new).status is ChainStatus.SUCCEEDED
+
+
+def test_a_release_deploys_the_registered_version_with_the_evidence_that_registered_it(world):
+    ci = world.request()
+    world.pump()
+    cd = world.request("cd", request_id="release", traffic=100)
+    world.pump(approve=False)
+    assert world.chain(cd).approval.evidence == world.chain(ci).approval.evidence
+    world.pump()
+    assert world.chain(cd).status is ChainStatus.SUCCEEDED, world.log(cd)
+    assert world.chain(cd).flow == world.chain(ci).flow
+    assert len(world.endpoints.describe("small").deployments) == 1
+
+
+def test_a_release_of_what_was_never_registered_fails_with_what_to_do(world):
+    cd = world.request("cd")
+    world.pump()
+    assert world.chain(cd).reason == "There is no registered version of small: run a ci chain first."
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"use_case": "nothing"}, "There is no use case 'nothing'"),
+        ({"environment": "mars"}, "mars"),
+        ({"bundle": "a" * 64}, "There is no bundle"),
+        ({"variants": "shout.lod"}, "shout.loud"),
+        ({"kind": "dataset"}, "needs `dataset`"),
+        ({"kind": "post_production"}, "needs `dataset`"),
+    ],
+)
+def test_a_request_that_cannot_be_met_fails_its_chain_with_the_reason(world, fields, reason):
+    chain_id = world.request(**fields)
+    world.pump()
+    chain = world.chain(chain_id)
+    assert chain.status is ChainStatus.FAILED
+    assert reason in chain.reason
+    assert reason in " ".join(world.log(chain_id))
+    assert [n.succeeded for n in world.notifier.of_kind(NoticeKind.RESULT)] == [False]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{}", "the key 'request_id' is missing"),
+        (b'{"request_id": "r", "kind": "ci", "use_case": "u", "colour": 1}', "unknown key 'colour'"),
+        (b'{"request_id": "r", "kind": "xy", "use_case": "u"}', "kind"),
+        (b'{"request_id": 5, "kind": "ci", "use_case": "u"}', "request_id"),
+        (b'{"request_id": "r", "kind": "ci", "use_case": "../etc"}', "use_case"),
+        (b'{"request_id": "r", "kind": "ci", "use_case": "a b"}', "use_case"),
+        ('{"request_id": "r", "kind": "ci", "use_case": "ü"}'.encode(), "use_case"),
+        (b"\xff\xfe", "not valid"),
+        (b"not json", "not valid"),
+        (b" " * 200_000, "at most"),
+    ],
+)
+def test_a_malformed_request_is_a_dead_letter_with_the_reason_and_nothing_else_stops(world, body, said):
+    world.publish(Queue.CHAIN_REQUESTS, body, "bad")
+    good = world.request()
+    world.pump()
+    (letter,) = world.dead_letters()
+    assert letter.reason == "Malformed"
+    assert said in letter.description
+    assert letter.body == body
+    assert world.chain(good).status is ChainStatus.SUCCEEDED

@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def loud(question: str) -> str:
+    return question.upper()

@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def quiet(question: str) -> str:
+    return question
