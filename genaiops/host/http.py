@@ -128,7 +128,9 @@ class HttpFeed:
 
 
 def _call(trigger: HttpTrigger, content: decoding.HttpContent) -> decoding.HttpAnswer:
-    message_id = f"{content.method} {content.url.partition('?')[0]}"  # a query may hold a key or a signed token
+    message_id = (
+        f"{content.method} /{trigger.route.strip('/')}"  # never the address: it may hold a key or a signed token
+    )
     try:
         return decoding.http_answer(invoke(trigger, decoding.http_request(content), message_id=message_id))
     except FunctionFailed:
