@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from shared.ports import Ports
 
 DATASETS = "datasets"
+UPLOADS = ("dataset", "post_production")
+"""The kinds of chain that speak of an uploaded dataset or log."""
 
 
 def register(app: typer.Typer) -> None:
@@ -62,6 +64,10 @@ def submit(
 
     if again and request_id:
         raise WrongUsage("--again makes a new request id; it cannot go together with --request-id.")
+    if (kind in UPLOADS) != (dataset is not None):
+        raise WrongUsage(f"--dataset is for the kinds {' and '.join(UPLOADS)}, and they need it; this is {kind}.")
+    if flow_version is not None and kind != "cd":
+        raise WrongUsage(f"--flow-version is for the kind cd alone; this is {kind}.")
     wired = wiring.ports()
     folder = wiring.use_case_folder(use_case, wired.settings)
     git = git_state(folder)

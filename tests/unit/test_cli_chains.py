@@ -92,8 +92,11 @@ def test_submit_refuses_what_a_request_cannot_hold(wired: tuple[Ports, FakeBus],
     _, bus = wired
     for arguments, named in (
         (["--commit", "not-a-commit"], "commit"),
-        (["--flow-version", "latest"], "flow_version"),
-        (["--dataset", "greetings/../rows.jsonl"], "dataset"),
+        (["--kind", "cd", "--flow-version", "latest"], "flow_version"),
+        (["--flow-version", "3"], "--flow-version"),
+        (["--kind", "dataset", "--dataset", "greetings/../rows.jsonl"], "dataset"),
+        (["--kind", "dataset"], "--dataset"),
+        (["--dataset", "greetings/small/rows.jsonl"], "--dataset"),
         (["--again", "--request-id", "mine"], "--request-id"),
         (["--kind", "nightly"], "nightly"),
         (["--traffic", "101"], "--traffic"),
