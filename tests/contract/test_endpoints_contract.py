@@ -80,7 +80,7 @@ def spec(endpoint: str, deployment: str, flow: str = "echo", **more: object) -> 
 
 
 def settled(endpoints: Endpoints, endpoint: str, deployment: str) -> DeploymentInfo:
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 150
     while (info := endpoints.look(endpoint, deployment)).state is DeploymentState.CREATING:
         assert time.monotonic() < limit, f"still {info}"
         time.sleep(0.05)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,10 @@ from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.endpoints.adapter import LocalEndpoints
 from shared.adapters.local.endpoints.attendant import Care
 from shared.adapters.local.endpoints.supervisor import EndpointSupervisor
+from shared.connections import Connection
 from shared.errors import BusinessFailure, GenAIOpsError, Transient
 from shared.ports import DeploymentInfo, DeploymentSpec, DeploymentState
-from tests.contract.endpoint_host import KEY, free_port, supervisor
+from tests.contract.endpoint_host import KEY, connections, free_port, supervisor
 
 FLOWS = Path(__file__).parent / "flows"
 ROOT = Path(__file__).parents[2]
@@ -60,11 +61,19 @@ class Laptop:
             connection.close()
 
     def until(self, deployment: str, holds: Callable[[DeploymentInfo], bool]) -> DeploymentInfo:
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 150
         while not holds(info := self.endpoints.look("shop", deployment)):
             assert time.monotonic() < limit, f"still {info}"
             time.sleep(0.05)
         return info
+
+    def until_noticed(self, deployment: str) -> DeploymentInfo:
+        """Until the host has seen that the process is gone."""
+        return self.until(deployment, lambda info: info.state is not DeploymentState.READY)
+
+    def kill(self, deployment: str) -> DeploymentInfo:
+        os.kill(self.pid(deployment), signal.SIGKILL)
+        return self.until_noticed(deployment)
 
     def until_ready(self, deployment: str) -> DeploymentInfo:
         return self.until(deployment, lambda info: info.state is DeploymentState.READY)
@@ -75,12 +84,23 @@ def laptop(tmp_path: Path) -> Laptop:
     return Laptop(tmp_path)
 
 
-@pytest.fixture
-def hosted(laptop: Laptop) -> Iterator[Laptop]:
-    host = laptop.host()
+# One host, and deployments `v1` and `v2`, for the tests that kill what it serves: starting a flow takes seconds.
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    laptop = Laptop(tmp_path_factory.mktemp("busy"))
+    host = laptop.host(Care(quick_crashes=1000, first_pause_s=0.05, longest_pause_s=0.05))
     host.start()
+    for name in ("v1", "v2"):
+        laptop.endpoints.deploy(spec(name))
     yield laptop
     host.stop()
+
+
+@pytest.fixture
+def hosted(busy: Laptop) -> Laptop:
+    for name in ("v1", "v2"):
+        busy.until_ready(name)
+    return busy
 
 
 def lives(pid: int) -> bool:
@@ -103,10 +123,6 @@ def until_gone(*pids: int) -> None:
 
 
 def test_a_served_process_that_is_killed_is_replaced_while_the_other_deployment_answers(hosted: Laptop) -> None:
-    for name in ("v1", "v2"):
-        hosted.endpoints.deploy(spec(name))
-    for name in ("v1", "v2"):
-        hosted.until_ready(name)
     hosted.endpoints.set_traffic("shop", {"v1": 90, "v2": 10})
     killed = hosted.pid("v1")
 
@@ -122,18 +138,16 @@ def test_a_served_process_that_is_killed_is_replaced_while_the_other_deployment_
 
 
 def test_a_pinned_request_that_kills_its_process_is_not_given_to_another_deployment(hosted: Laptop) -> None:
-    for name in ("v1", "v2"):
-        hosted.endpoints.deploy(spec(name))
-    for name in ("v1", "v2"):
-        hosted.until_ready(name)
     hosted.endpoints.set_traffic("shop", {"v1": 100})
+    errors, others = hosted.endpoints.look("shop", "v1").errors, hosted.endpoints.look("shop", "v2").requests
 
     with pytest.raises(Transient, match="v1 ended the connection without an answer"):
         hosted.endpoints.invoke("shop", {"text": "die"}, "v1")
 
-    assert hosted.endpoints.look("shop", "v1").errors == 1
-    assert hosted.endpoints.look("shop", "v2").requests == 0, "0 % is reached by the header alone"
+    assert hosted.endpoints.look("shop", "v1").errors == errors + 1
+    assert hosted.endpoints.look("shop", "v2").requests == others, "0 % is reached by the header alone"
     assert hosted.endpoints.invoke("shop", {"text": "well"}, "v2").status == 200
+    hosted.until_noticed("v1")
 
 
 def test_a_deployment_that_keeps_crashing_has_failed_and_says_how(laptop: Laptop) -> None:
@@ -143,8 +157,7 @@ def test_a_deployment_that_keeps_crashing_has_failed_and_says_how(laptop: Laptop
         laptop.endpoints.deploy(spec("v1"))
         for _ in range(2):
             laptop.until_ready("v1")
-            os.kill(laptop.pid("v1"), signal.SIGKILL)
-            info = laptop.until("v1", lambda info: info.state is not DeploymentState.READY)
+            laptop.kill("v1")
         info = laptop.until("v1", lambda info: info.state is DeploymentState.FAILED)
     finally:
         host.stop()
@@ -194,9 +207,46 @@ def test_sigkill_of_the_host_leaves_no_process_and_the_next_host_brings_all_back
     until_gone(last)
 
 
+def test_a_served_process_takes_along_what_its_flow_has_started(hosted: Laptop) -> None:
+    started = int(json.loads(hosted.endpoints.invoke("shop", {"text": "spawn"}, "v1").body)["answer"])
+    assert lives(started)
+    hosted.kill("v1")
+    until_gone(started)
+
+
+def test_a_flow_that_prints_without_end_answers_and_its_last_words_are_kept(hosted: Laptop) -> None:
+    assert hosted.endpoints.invoke("shop", {"text": "print"}, "v1").status == 200
+    info = hosted.kill("v1")
+    assert "0123456789" in info.reason
+    assert len(info.reason) < 2000
+
+
+def test_a_flow_that_never_gets_ready_has_failed_in_the_end(laptop: Laptop) -> None:
+    host = laptop.host(Care(start_timeout_s=0.2, quick_crashes=2, first_pause_s=0.05))
+    host.start()
+    try:
+        laptop.endpoints.deploy(spec("v1"))
+        info = laptop.until("v1", lambda info: info.state is DeploymentState.FAILED)
+    finally:
+        host.stop()
+    assert "not ready within 0.2 s" in info.reason
+
+
+def test_a_connection_that_cannot_be_resolved_is_the_reason_of_the_failure(laptop: Laptop) -> None:
+    def refuses(names: Sequence[str]) -> Mapping[str, Connection]:
+        raise BusinessFailure(f".env, line 3: {names[0]} is not valid JSON")
+
+    host = EndpointSupervisor(FileBlobStore(laptop.home / "blobs"), laptop.home, laptop.port, refuses)
+    host.start()
+    try:
+        laptop.endpoints.deploy(spec("v1", connections=connections(["aoai"])))
+        info = laptop.until("v1", lambda info: info.state is DeploymentState.FAILED)
+    finally:
+        host.stop()
+    assert info.reason == ".env, line 3: aoai is not valid JSON"
+
+
 def test_a_guardian_that_is_killed_takes_its_server_along(hosted: Laptop) -> None:
-    hosted.endpoints.deploy(spec("v1"))
-    hosted.until_ready("v1")
     server = hosted.pid("v1")
     os.kill(parent_of(server), signal.SIGKILL)
     until_gone(server)
@@ -218,49 +268,34 @@ def test_what_was_deployed_while_no_host_ran_is_served_by_the_next_one(laptop: L
     assert json.loads(answer.body) == {"answer": "> HELLO", "style": "loud"}
 
 
-def test_a_removed_deployment_loses_its_process_and_its_folder(hosted: Laptop) -> None:
-    hosted.endpoints.deploy(spec("v1"))
-    hosted.until_ready("v1")
-    server = hosted.pid("v1")
-    hosted.endpoints.remove("shop", "v1")
-    until_gone(server)
-    limit = time.monotonic() + 20
-    while list((hosted.home / "served" / "shop").iterdir()):
-        assert time.monotonic() < limit, "its folder is still there"
-        time.sleep(0.05)
-
-
-def test_a_flow_gets_its_environment_and_neither_settings_nor_keys(
-    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+def test_a_flow_gets_its_environment_and_no_more_and_leaves_nothing_when_it_is_removed(
+    hosted: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENAIOPS_HOME", "/not/for/flows")
     monkeypatch.setenv("other", json.dumps({"api_key": "not for this flow"}))
-    host = laptop.host()
-    host.start()
-    try:
-        laptop.endpoints.deploy(spec("v1", environment={"REGION": "north"}, connections=connection_names("aoai")))
-        laptop.until_ready("v1")
+    hosted.endpoints.deploy(spec("v3", environment={"REGION": "north"}, connections=connections(["aoai"])))
+    hosted.until_ready("v3")
 
-        def environment(name: str) -> object:
-            return json.loads(laptop.endpoints.invoke("shop", {"text": f"environment {name}"}, "v1").body)["answer"]
+    def environment(name: str) -> object:
+        return json.loads(hosted.endpoints.invoke("shop", {"text": f"environment {name}"}, "v3").body)["answer"]
 
-        assert environment("REGION") == "north"
-        assert environment("GENAIOPS_HOME") == ""
-        assert environment("other") == ""
-        server = laptop.pid("v1")
-        for process in (server, parent_of(server)):
-            for file in ("cmdline", "environ"):
-                assert KEY.encode() not in Path(f"/proc/{process}/{file}").read_bytes()
-    finally:
-        host.stop()
-    for file in laptop.home.rglob("*"):
-        assert not file.is_file() or KEY.encode() not in file.read_bytes(), f"{file} holds a key"
+    assert environment("REGION") == "north"
+    assert environment("GENAIOPS_HOME") == ""
+    assert environment("other") == ""
+    server = hosted.pid("v3")
+    for process in (server, parent_of(server)):
+        for file in ("cmdline", "environ"):
+            assert KEY.encode() not in Path(f"/proc/{process}/{file}").read_bytes()
+    for path in hosted.home.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), f"{path} holds a key"
 
+    hosted.endpoints.remove("shop", "v3")
 
-def connection_names(*names: str) -> dict[str, object]:
-    from tests.contract.endpoint_host import connections
-
-    return dict(connections(names))
+    until_gone(server)
+    limit = time.monotonic() + 20
+    while any(folder.name.startswith("v3-") for folder in (hosted.home / "served" / "shop").iterdir()):
+        assert time.monotonic() < limit, "its folder is still there"
+        time.sleep(0.05)
 
 
 def test_a_second_host_of_the_same_home_is_refused(hosted: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,9 @@ class LocalEndpoints:
         for name, wanted in sorted(desired.deployments.items()):
             observed = seen.deployments.get(name)
             if observed is None or observed.creation != wanted.creation:
-                observed = ObservedDeployment(creation=wanted.creation, state=DeploymentState.CREATING)
+                observed = ObservedDeployment(
+                    creation=wanted.creation, state=DeploymentState.CREATING, reason="the host has not seen it yet"
+                )
             deployments.append(_deployment_info(desired.name, wanted, observed, running=running))
         url = f"{self._url}/{desired.name}/score"
         return EndpointInfo(desired.name, url, dict(desired.traffic), tuple(deployments))

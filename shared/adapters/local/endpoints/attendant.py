@@ -71,6 +71,8 @@ class Attendant:
         self._ready_at: float | None = None
         self._start_again_at = 0.0
         self._crashes = 0
+        self._why = ""
+        """What ended the last process, until its successor is ready."""
         self._unhealthy = 0
         self._check: Future[bool] | None = None
         self._check_at = 0.0
@@ -123,6 +125,10 @@ class Attendant:
                 max_body=self._max_body,
             )
             self._process = ServedProcess(orders)
+        except OSError as error:
+            # A full disk, no more processes: that may pass.
+            self._pause(now, f"It cannot be started: {error}")
+            return
         except Exception as error:
             _log.warning("deployment %s cannot be started", wanted.name, exc_info=True)
             self._give_up(str(error) or type(error).__name__)
@@ -131,7 +137,7 @@ class Attendant:
         self._ready_at = None
         self._check_at = 0.0
         self._check = None
-        self._report(DeploymentState.CREATING, "its process starts", None, None)
+        self._report(DeploymentState.CREATING, self._why or "its process starts", None, None)
 
     def _look_after(self, process: ServedProcess, port: int, now: float) -> None:
         if self._ready_at is not None and now - self._ready_at > self._care.quick_crash_s:
@@ -148,6 +154,7 @@ class Attendant:
             self._unhealthy = 0
             if self._ready_at is None:
                 self._ready_at = now
+                self._why = ""
                 _log.info("deployment %s is ready after %.1f s", self._deployment.name, now - self._started_at)
                 self._report(DeploymentState.READY, "", port, process.pid)
         elif self._ready_at is not None:
@@ -168,11 +175,15 @@ class Attendant:
         self._unhealthy = 0
         if self._crashes >= self._care.quick_crashes:
             self._give_up(f"It crashed {self._crashes} times in a row. {how}")
-            return
-        pause = min(self._care.first_pause_s * 2 ** (self._crashes - 1), self._care.longest_pause_s)
+        else:
+            self._pause(now, how)
+
+    def _pause(self, now: float, why: str) -> None:
+        pause = min(self._care.first_pause_s * 2 ** max(0, self._crashes - 1), self._care.longest_pause_s)
         self._start_again_at = now + pause
-        _log.warning("deployment %s is started again in %.1f s: %s", self._deployment.name, pause, how)
-        self._report(DeploymentState.CREATING, f"it is started again: {how}", None, None)
+        self._why = f"it is started again: {why}"
+        _log.warning("deployment %s is started again in %.1f s: %s", self._deployment.name, pause, why)
+        self._report(DeploymentState.CREATING, self._why, None, None)
 
     def _give_up(self, reason: str) -> None:
         self._failed = True

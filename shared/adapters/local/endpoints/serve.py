@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn
 
 _HOST_POLL_S: Final = 1.0
 _PR_SET_PDEATHSIG: Final = 1
+_REASON_CHARACTERS: Final = 2000
 
 
 def main() -> NoReturn:
@@ -82,7 +83,7 @@ def _serve(orders: dict[str, Any]) -> NoReturn:
             ident=None,
         )
     except BaseException as error:
-        _report(report_fd, {"failed": f"{type(error).__name__}: {error}"})
+        _report(report_fd, {"failed": f"{type(error).__name__}: {error}"[:_REASON_CHARACTERS]})
         os._exit(3)
     _report(report_fd, {"port": int(server.effective_port), "pid": os.getpid()})
     os.close(report_fd)
@@ -116,7 +117,7 @@ def _app(orders: dict[str, Any]) -> Any:
 
 def _report(report_fd: int, what: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):  # nobody reads any more: the host is gone, and this process soon is
-        os.write(report_fd, json.dumps(what)[:32768].encode() + b"\n")
+        os.write(report_fd, json.dumps(what).encode() + b"\n")
 
 
 if __name__ == "__main__":
