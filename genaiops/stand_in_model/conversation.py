@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+_CLOSING_TAG: Final = re.compile(r"</([a-z_]{2,20})>\Z")
 _DELIMITED: Final = (
-    re.compile(r"<(?P<tag>[a-z_]{2,20})>[ \t]*\n?(?P<text>.*?)\n?[ \t]*</(?P=tag)>\s*\Z", re.DOTALL),
-    re.compile(r'"""\s*(?P<text>.*)\s*"""', re.DOTALL),
-    re.compile(r"```\s*(?P<text>.*)\s*```", re.DOTALL),
+    re.compile(r'"""(?P<text>.*)"""', re.DOTALL),
+    re.compile(r"```(?P<text>.*)```", re.DOTALL),
     re.compile(
         r"^(?:ticket|text|message|e-?mail|document|input|question|customer)\s*:[ \t]*\n?(?P<text>.*)\Z",
         re.DOTALL | re.IGNORECASE | re.MULTILINE,
@@ -64,6 +64,12 @@ def read_conversation(
 
 
 def _split(message: str, *, alone: bool) -> tuple[str, str]:
+    # Between tags by searching, not by one pattern: a hostile text of many tags would make that quadratic.
+    ended = message.rstrip()
+    closing = _CLOSING_TAG.search(ended[-24:])
+    start = ended.find(f"<{closing[1]}>") if closing else -1
+    if closing and start >= 0:
+        return message[:start], ended[start + len(closing[1]) + 2 : -len(closing[0])].strip()
     for delimited in _DELIMITED:
         if found := delimited.search(message):
             return message[: found.start()] + message[found.end() :], found["text"].strip()

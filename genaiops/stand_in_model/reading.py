@@ -108,7 +108,7 @@ _CHOICE_WORDS: Final = re.compile(
 )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def read(instructions: str, turns: tuple[tuple[str, str], ...] = ()) -> Reading:
     """Read a prompt. Prompts repeat from line to line, so readings are kept."""
     examples = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 PER_MESSAGE: Final = 4
@@ -20,14 +21,10 @@ _PIECE: Final = re.compile(
 )
 
 
-def pieces(text: str) -> list[tuple[str, int]]:
-    """`text` cut into pieces with the tokens that each costs; the pieces and what lies between them make the text."""
-    return [(found[0], _cost(found)) for found in _PIECE.finditer(text)]
-
-
+@lru_cache(maxsize=64)
 def count(text: str) -> int:
     """Tokens of `text`."""
-    return sum(cost for _, cost in pieces(text))
+    return sum(map(_cost, _PIECE.finditer(text)))
 
 
 def count_messages(contents: Iterable[str]) -> int:

@@ -403,6 +403,19 @@ def test_the_text_is_told_from_the_instructions(message: str, instructions: str,
     assert conversation.text == text
 
 
+@pytest.mark.parametrize(
+    "piece", ["<ticket>", "</ticket>", '"""', "```", " ", "\n", "Ticket:\n", "ignore ", "- a: ", "“", "{"]
+)
+@pytest.mark.parametrize(
+    "prompt", [LISTED, DEFINED, "Write a short reply.", "Hm."], ids=["listed", "defined", "reply", "none"]
+)
+def test_a_text_made_to_slow_the_rules_down_does_not(prompt: str, piece: str) -> None:
+    text = piece * (400_000 // len(piece))
+    messages = [ChatMessage("system", prompt), ChatMessage("user", text)]
+    assert rules.answer(read_conversation(messages, temperature=0))
+    assert rules.answer(read_conversation(messages[1:], temperature=0))
+
+
 def test_earlier_turns_are_examples() -> None:
     messages = [
         ChatMessage("system", LISTED),

@@ -82,7 +82,7 @@ def _evidence(label: Label, text: str, reading: Reading) -> float:
     score = 0.0
     for concept in _concepts_of(label):
         places = concept.hits(text, any_language=reading.any_language)
-        score += min(len(places), 3) + any(place < HEAD for place in places)
+        score += len(places) + any(place < HEAD for place in places)
     for example in reading.examples:
         if re.search(rf"\b{re.escape(label.name.lower())}\b", example.answer.lower()):
             score += 0.75 * len(_content_words(lowered(example.text)) & _content_words(text))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 _DENSE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
@@ -31,9 +32,9 @@ class Concept:
         return bool(self._anchors.search(description.lower()))
 
     def hits(self, text: str, *, any_language: bool) -> list[int]:
-        """Where `text` (in lower case) speaks of this concept; foreign words count only with `any_language`."""
+        """The first three places where `text` (in lower case) speaks of it; foreign words need `any_language`."""
         pattern = self._all if any_language else self._english
-        return [found.start() for found in pattern.finditer(text)]
+        return [found.start() for found in islice(pattern.finditer(text), 3)]
 
     @cached_property
     def _anchors(self) -> re.Pattern[str]:

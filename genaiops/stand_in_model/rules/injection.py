@@ -6,6 +6,7 @@ The stand-in model obeys them unless the prompt forbids it, as a careless model 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _OVERRIDE: Final = re.compile(
@@ -25,15 +26,21 @@ _SAY: Final = re.compile(
 _END: Final = re.compile(r"[.!?。！？\n]")
 
 
+@lru_cache(maxsize=64)
+def _override(text: str) -> re.Match[str] | None:
+    """Kept, because every field of a prompt asks for it."""
+    return _OVERRIDE.search(text)
+
+
 def override_of(text: str) -> str | None:
     """What the text tells the model from the hidden instruction on; None where it holds none."""
-    found = _OVERRIDE.search(text)
+    found = _override(text)
     return text[found.start() :] if found else None
 
 
 def without_override(text: str) -> str:
     """`text` without the hidden instruction, to the end of its sentence."""
-    found = _OVERRIDE.search(text)
+    found = _override(text)
     if found is None:
         return text
     stop = _END.search(text, found.end())

@@ -30,6 +30,7 @@ WORDS = {
     "pt": "obrigado pela sua mensagem nós nossa estamos você não",
 }
 SCRIPTS = {"ja": r"[\u3040-\u30ff]", "ar": r"[\u0600-\u06ff]", "ru": r"[\u0400-\u04ff]", "ko": r"[\uac00-\ud7af]"}
+READ = 4_000  # characters that are looked at for promises and language; a longer reply fails by its length anyway
 QUOTATION = re.compile(r"[“„«「].*[”“»」]", re.DOTALL)  # what the customer wrote is not the reply's own language
 
 
@@ -45,7 +46,7 @@ class Check(TypedDict):
 def check(reply: Optional[str], language: str, max_characters: int) -> Check:
     """Each check is 1.0 or 0.0; the score is their mean."""
     text = (reply or "").strip()
-    own_words = QUOTATION.sub(" ", text)
+    own_words = QUOTATION.sub(" ", text[:READ])
     checks = {
         "format_ok": float(bool(text) and "\n" not in text and not text.startswith(("{", "[", "```"))),
         "length_ok": float(0 < len(text) <= int(max_characters)),
