@@ -38,7 +38,8 @@ def finish(process: subprocess.Popen[str]) -> list[str]:
 def kill(process: subprocess.Popen[str]) -> list[str]:
     """End it with SIGKILL; what it had said until then."""
     process.kill()
-    output, _ = process.communicate(timeout=60)
+    output = process.stdout.read()  # not `communicate`: it would miss what `readline` has read ahead
+    process.communicate(timeout=60)
     return output.splitlines()
 
 
@@ -61,12 +62,11 @@ def test_processes_that_share_a_queue_lose_nothing_and_repeat_nothing(tmp_path):
 def test_a_consumer_killed_in_the_midst_of_its_work_loses_no_message(tmp_path):
     path = tmp_path / "bus.sqlite"
     bus = open_bus(path)
-    sent = [f"m{n}" for n in range(150)]
+    sent = [f"m{n}" for n in range(600)]
     bus.send("orders", [OutgoingMessage(b"", message_id) for message_id in sent])
     for seed in range(3):
         consumer = start("consume", path, seed)
-        for _ in range(20):
-            assert consumer.stdout.readline()
+        consumer.stdout.readline()
         kill(consumer)
         bus.release_orphans()
     finish(start("consume", path, 9))

@@ -25,6 +25,8 @@ from shared.ports import Clock, OutgoingMessage, QueueCounts, ReceivedMessage
 __all__ = ["LocalBus", "QueueConfig"]
 
 WAITING: Final = "SELECT 1 FROM messages WHERE queue = :queue AND state = :active LIMIT 1"
+WAITING_IN_SESSION: Final = """SELECT 1 FROM messages
+    WHERE queue = :queue AND state = :active AND session_id = :session LIMIT 1"""
 OVERDUE: Final = """SELECT 1 FROM messages
     WHERE queue = :queue AND state IN (:locked, :scheduled) AND until <= :now LIMIT 1"""
 
@@ -69,7 +71,11 @@ class LocalBus:
             Conflict: the queue has sessions and `session_id` is not held (any more) by this consumer.
         """
         address = resolve(self._queues, queue)
-        if not address.sessions and not self._has(address, WAITING, OVERDUE):
+        if address.sessions:
+            waits = self._has(address, WAITING_IN_SESSION, OVERDUE, held=session_id or "")
+        else:
+            waits = self._has(address, WAITING, OVERDUE)
+        if not waits:
             return []
 
         def lock(connection: sqlite3.Connection) -> list[ReceivedMessage]:
@@ -210,10 +216,21 @@ class LocalBus:
     def _now(self) -> int:
         return rows.as_micros(self._clock.now())
 
-    def _has(self, address: Address, *queries: str) -> bool:
-        # Looking first keeps the poll of an empty queue a read: it takes no lock and writes nothing.
-        values = {"queue": address.name, "now": self._now(), **rows.STATES}
-        return self._database.read(lambda connection: any(connection.execute(q, values).fetchone() for q in queries))
+    def _has(self, address: Address, *queries: str, held: str | None = None) -> bool:
+        """Whether a query finds something. Looking first keeps the poll of an empty queue a read, without a lock.
+
+        Raises:
+            Conflict: the session `held` is not held (any more).
+        """
+        now = self._now()
+        values = {"queue": address.name, "now": now, "session": held, **rows.STATES}
+
+        def look(connection: sqlite3.Connection) -> bool:
+            if held is not None:
+                self._sessions.until(connection, address, held, now)
+            return any(connection.execute(query, values).fetchone() for query in queries)
+
+        return self._database.read(look)
 
     def _locked(self, connection: sqlite3.Connection, message: ReceivedMessage) -> tuple[Address, sqlite3.Row]:
         # An expired lock is lost even if nobody else took the message yet: the same rule in every case.

@@ -83,6 +83,7 @@ class MemoryBus:
             check(address, message)
         with self._state.mutex:
             now = self._clock.now()
+            self._state.seen = {key: until for key, until in self._state.seen.items() if until > now}
             for message in messages:
                 if self._is_first(address, message.message_id, now):
                     due = message.deliver_at if message.deliver_at and message.deliver_at > now else None
@@ -158,11 +159,11 @@ class MemoryBus:
 
     def dead_letter(self, message: ReceivedMessage, reason: str, description: str) -> None:
         """Move the message to the dead-letter queue. Raises Conflict if the lock was lost."""
+        address = resolve(self._queues, message.queue)
+        if address.is_dead_letter:
+            raise Malformed(f"{address.name} is a dead-letter queue: complete or abandon its messages.")
         with self._state.mutex:
-            address, entry = self._locked(message)
-            if address.is_dead_letter:
-                raise Malformed(f"{address.name} is a dead-letter queue: complete or abandon its messages.")
-            _bury(address, entry, reason, description)
+            _bury(address, self._locked(message)[1], reason, description)
 
     def renew(self, message: ReceivedMessage) -> ReceivedMessage:
         """Extend the lock; for a message of a session, the session's. Raises Conflict if it was lost."""
@@ -211,7 +212,7 @@ class MemoryBus:
         window = timedelta(seconds=address.config.duplicate_window_seconds)
         if window <= timedelta(0):
             return True
-        if self._state.seen.get((address.name, message_id), now) > now:
+        if (address.name, message_id) in self._state.seen:
             return False
         self._state.seen[address.name, message_id] = now + window
         return True
