@@ -75,7 +75,7 @@ def _template_variables(code: Path) -> frozenset[str] | None:
     try:
         # The template is parsed, never rendered: nothing in it can run or needs escaping.
         parsed = Environment(autoescape=True).parse(code.read_text(encoding="utf-8"))
-    except (TemplateError, UnicodeDecodeError):
+    except (TemplateError, UnicodeDecodeError, RecursionError):
         return None
     return frozenset(meta.find_undeclared_variables(parsed))
 

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from shared.use_case.problems import Problems
 
-LARGEST_FILE: Final = 1024 * 1024
+LARGEST_FILE: Final = 256 * 1024
 """Bytes. Data belongs into datasets, not into YAML."""
+DEEPEST: Final = 50
+"""Levels of nesting."""
 MOST_VALUES: Final = 50_000
 """Values of a file once its aliases are expanded."""
 
@@ -41,6 +44,25 @@ class Document:
             if path[:length] in self.lines:
                 return self.lines[path[:length]]
         return 1
+
+
+class _ShallowComposer(Composer):
+    """Stops at a depth that no honest file has: the parser's effort grows with the square of the depth."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False  # YAML allows them, and a warning would only reach a log
+        self.depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            mark = self.parser.peek_event().start_mark
+            raise ComposerError(None, None, f"it is nested too deeply (more than {DEEPEST} levels)", mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
 
 def read_yaml(path: Path, file: str, problems: Problems, *, may_be_empty: bool = False) -> Document | None:
@@ -66,6 +88,7 @@ def read_yaml(path: Path, file: str, problems: Problems, *, may_be_empty: bool =
 
 def _parse(text: str, file: str, problems: Problems, may_be_empty: bool) -> Document | None:
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _ShallowComposer
     try:
         root = yaml.compose(text)
     except MarkedYAMLError as error:
@@ -78,9 +101,6 @@ def _parse(text: str, file: str, problems: Problems, may_be_empty: bool) -> Docu
     except YAMLError as error:  # the reader's error: a character that YAML does not allow, which has no mark
         position = getattr(error, "position", 0) or 0
         problems.add(file, text.count("\n", 0, position) + 1, "file", "holds a control character; remove it")
-        return None
-    except RecursionError:
-        problems.add(file, 0, "file", "is nested too deeply; expected a few levels")
         return None
     if root is None and may_be_empty:
         return Document(file=file, value=None)

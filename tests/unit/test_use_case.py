@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.errors import BusinessFailure, InvalidName
 from shared.use_case.flow_facts import flow_facts
 from shared.use_case.load import InvalidUseCase, load
 from shared.use_case.model import Problem, Reuse
-from tests.unit.use_case_folder import EXPERIMENT, change, put, written
+from tests.unit.use_case_folder import EXPERIMENT, FLOW, change, put, written
 
 
 @pytest.fixture
@@ -321,7 +324,8 @@ def test_a_link_that_leads_out_of_the_folder_is_no_dataset(folder: Path, tmp_pat
         (b"name: !!python/object:os.system x\n", 1, "YAML tag"),
         (b"? [a, b]\n: c\n", 1, "expected a plain word"),
         (b"- a\n", 1, "expected a mapping"),
-        (b"[" * 5_000, 0, "nested too deeply"),
+        (b"name: x\nflow: " + b"[" * 100_000, 2, "nested too deeply"),
+        (b"#" * 300_000, 0, "at most 262,144 are allowed"),
     ],
 )
 def test_broken_yaml_is_named_by_its_line(folder: Path, content: bytes, line: int, says: str) -> None:
@@ -408,3 +412,71 @@ def test_a_connection_that_a_python_tool_takes_counts_as_used(folder: Path) -> N
         "    answer: ${classify.output}\n    conn: search",
     )
     assert "connection 'search'" in only_problem(folder).message
+
+
+# ------------------------------------------------------------------------------------------------------ whatever comes
+
+
+AWKWARD = [
+    "",
+    "[]",
+    "{}",
+    "1",
+    "-1.5",
+    "null",
+    "'x'",
+    "[[1]]",
+    "{a: {b: 1}}",
+    "true",
+    ".nan",
+    ".inf",
+    "2020-01-01",
+    "*x",
+]
+AWKWARD += [
+    "&a b",
+    "0x1F",
+    "1_000",
+    "${data.}",
+    "${",
+    "'${run.inputs.}'",
+    "[null]",
+    "{null: null}",
+    "a/b",
+    "../..",
+    "|",
+    "'\\0'",
+]
+
+
+def spoilt(text: str, data: st.DataObject) -> str:
+    lines = text.splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        match data.draw(st.sampled_from(["value", "value", "delete", "repeat", "indent"])):
+            case "value":
+                lines[at] = lines[at].split(":", maxsplit=1)[0] + ": " + data.draw(st.sampled_from(AWKWARD))
+            case "delete":
+                lines[at] = ""
+            case "repeat":
+                lines.insert(at, lines[at])
+            case _:
+                lines[at] = "  " + lines[at]
+    return "\n".join(lines)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data(), st.sampled_from(["experiment.yaml", "experiment.pr.yaml", "flows/standard/flow.dag.yaml"]))
+def test_whatever_the_files_say_the_answer_is_a_use_case_or_problems(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str
+) -> None:
+    root = tmp_path_factory.mktemp("spoilt", numbered=True)
+    folder = written(root)
+    put(folder, "experiment.pr.yaml", "concurrency: 1\n")
+    put(folder, name, spoilt(FLOW if name.endswith("dag.yaml") else EXPERIMENT, data))
+    try:
+        load(folder, "pr", data=root / "data")
+    except InvalidUseCase as error:
+        assert all(p.file and p.message and p.line >= 0 for p in error.problems)  # noqa: PT017 - either way is right
+    finally:
+        shutil.rmtree(root)
