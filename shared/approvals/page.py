@@ -154,6 +154,7 @@ def _page(
         if undecided:
             raise
         document = None
+    comparison = _comparison(document) if document else []
     return page.render(
         "approval.html",
         status,
@@ -165,7 +166,8 @@ def _page(
         given=answers.given(ports, opened.link) if undecided else None,
         late=status == 409,
         evidence=document,
-        comparison=_comparison(document) if document else (),
+        comparison=comparison,
+        beside=any(row["default"] is not None for _, rows in comparison for row in rows),
         release=None if document else _release(ports, opened.chain),
         report=f"{links.token_for(ports, opened.chain, opened.link.approver)}/report" if document else "",
         problem=problem,
@@ -175,26 +177,32 @@ def _page(
     )
 
 
-def _comparison(document: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Each metric of the candidate beside the default's: (dataset, evaluator, metric, value, default)."""
+def _comparison(document: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """For each dataset, every metric of the candidate beside the default's."""
     cells = document["cells"]
     default = next((str(cell["label"]) for cell in cells if cell["is_default"]), "")
-    values: dict[tuple[str, str, str], dict[str, float]] = {}
+    candidate = document["candidate"] or default
+    found: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
     for cell in cells:
+        metrics = found.setdefault(cell["dataset"], {})
         for evaluator, run in cell["evaluations"].items():
             for metric, value in (run["metrics"] if run else {}).items():
-                values.setdefault((cell["dataset"], evaluator, metric), {})[cell["label"]] = value
-    candidate = document["candidate"] or default
-    return tuple(
-        {
-            "dataset": dataset,
-            "evaluator": evaluator,
-            "metric": metric,
-            "value": by_label.get(candidate),
-            "default": by_label.get(default) if default != candidate else None,
-        }
-        for (dataset, evaluator, metric), by_label in values.items()
-    )
+                metrics.setdefault((evaluator, metric), {})[cell["label"]] = value
+    return [
+        (
+            dataset,
+            [
+                {
+                    "evaluator": evaluator,
+                    "metric": metric,
+                    "value": by_label.get(candidate),
+                    "default": by_label.get(default) if default != candidate else None,
+                }
+                for (evaluator, metric), by_label in metrics.items()
+            ],
+        )
+        for dataset, metrics in found.items()
+    ]
 
 
 def _release(ports: Ports, chain: Chain) -> dict[str, str] | None:

@@ -32,13 +32,13 @@ _STATUS: Final[Mapping[ChainStatus, tuple[str, str]]] = {
     ChainStatus.SUPERSEDED: ("Superseded", "off"),
 }
 _STEP_STATUS: Final[Mapping[StepStatus, tuple[str, str]]] = {
-    StepStatus.PENDING: ("To come", "off"),
+    StepStatus.PENDING: ("To come", "todo"),
     StepStatus.RUNNING: ("Running", "busy"),
     StepStatus.DONE: ("Done", "good"),
     StepStatus.FAILED: ("Failed", "bad"),
     StepStatus.SKIPPED: ("Skipped", "off"),
 }
-_SIGN: Final[Mapping[str, str]] = {"good": "✓", "bad": "✕", "warn": "!", "busy": "●", "off": "–"}
+_SIGN: Final[Mapping[str, str]] = {"good": "✓", "bad": "✕", "warn": "!", "busy": "●", "off": "–", "todo": "○"}
 _KIND: Final[Mapping[ChainKind, str]] = {
     ChainKind.PR: "Pull request",
     ChainKind.CI: "Merge",
@@ -64,7 +64,7 @@ def step_status_word(status: StepStatus) -> str:
 
 
 def step_status_tone(status: StepStatus) -> str:
-    """As `status_tone`."""
+    """As `status_tone`, or `todo`."""
     return _STEP_STATUS[status][1]
 
 

@@ -5,10 +5,12 @@ It is part of the evidence, so that the approver approves exactly this sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from shared.chain.messages import ChainKind
+from shared.chain.state import ChainStatus
 from shared.evaluation.gates_model import GateResult
 from shared.pages.words import difference, number, plural
 from shared.reporting.facts import Facts
@@ -48,6 +50,21 @@ def reading(facts: Facts) -> Reading:
     count = len(facts.labels)
     headline = f"Compared: {plural(count, 'choice')} on {plural(len({c.cell.dataset for c in facts.cells}), 'dataset')}"
     return Reading("good", headline, ("This chain has no gates: compare the metrics below.",))
+
+
+def release_verdict(facts: Facts, approved: Mapping[str, Any]) -> Reading:
+    """Read a release: what was deployed, how that ended, and what the approved results said."""
+    chain = facts.chain
+    what = f"{facts.prepared.use_case}" + (f" version {chain.flow.version}" if chain.flow else "")
+    results = f"The approved results (chain {approved['chain']}): {approved['verdict']['headline']}."
+    reasons = (results, *approved["verdict"]["reasons"])
+    match chain.outcome:
+        case None | ChainStatus.SUCCEEDED if chain.deployment:
+            return Reading("good", f"Deployed: {what}", reasons)
+        case None | ChainStatus.SUCCEEDED:
+            return Reading("warn", f"To be deployed: {what}", reasons)
+        case _:
+            return Reading("bad", f"Not deployed: {what}", (chain.reason, *reasons) if chain.reason else reasons)
 
 
 def _nothing_run(facts: Facts) -> Reading:

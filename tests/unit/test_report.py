@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from shared import reporting
+from shared import chain_store, reporting
 from shared.chain.messages import ChainKind
-from shared.chain.state import Chain
+from shared.chain.state import Chain, ChainStatus
 from shared.evaluation.gates_model import GateResult, GatesDocument, write_gates
 from shared.ports import Ports
 from shared.reporting import survey
@@ -103,12 +103,50 @@ def test_a_run_that_left_nothing_makes_the_report_incomplete_and_is_named(ports:
 def test_a_release_without_experiments_has_a_report_too(ports: Ports) -> None:
     chain = samples.sample_chain(ChainKind.CD)
     prepared = samples.sample_prepared(chain).model_copy(update={"cells": (), "evaluators": ()})
-    from shared import chain_store
-
     chain_store.write_prepared(ports.blobs, chain.id, prepared)
     html = ports.blobs.read("reports", reporting.build(ports, chain, final=True).blob).decode()
     assert "Deployment of the latest registered version of ticket_triage" in html
     assert "Nothing was run for this chain." in html
+
+
+def release_of(ports: Ports, chain: Chain, **fields: object) -> Chain:
+    """A release of what `chain` registered, prepared as preparation leaves it: with that chain's report."""
+    built = reporting.build(ports, chain, final=False)
+    release = samples.deployed(samples.awaiting_approval(samples.sample_chain(ChainKind.CD), built.evidence))
+    prepared = samples.sample_prepared(release).model_copy(update={"cells": (), "evaluators": (), "datasets": ()})
+    chain_store.write_prepared(ports.blobs, release.id, prepared)
+    for name in reporting.FILES:
+        ports.blobs.write("reports", f"{release.id}/{name}", ports.blobs.read("reports", f"{chain.id}/{name}"))
+    return release.model_copy(update=fields)
+
+
+def test_publishing_a_release_keeps_the_evidence_that_was_approved(ports: Ports, chain: Chain) -> None:
+    samples.write_results(ports.blobs, chain)
+    release = release_of(ports, chain)
+    before = ports.blobs.read("reports", f"{release.id}/evidence.json"), rows(ports, release, "lines.csv")
+    built = reporting.build(ports, release, final=True)
+    assert built.evidence == release.evidence
+    assert (ports.blobs.read("reports", f"{release.id}/evidence.json"), rows(ports, release, "lines.csv")) == before
+    html = ports.blobs.read("reports", built.blob).decode()
+    assert "Deployed: ticket_triage version 4" in html
+    assert f"The approved results (chain {chain.id}): Good: classify.examples meets all 4 gates." in html
+
+
+def test_a_release_that_was_rolled_back_says_so_first(ports: Ports, chain: Chain) -> None:
+    samples.write_results(ports.blobs, chain)
+    reason = "The integration test failed: 2 of 5 calls answered 500."
+    release = release_of(ports, chain, outcome=ChainStatus.FAILED, reason=reason)
+    html = ports.blobs.read("reports", reporting.build(ports, release, final=True).blob).decode()
+    assert "Not deployed: ticket_triage version 4" in html[: html.index("What happened since")]
+    assert reason in html[: html.index("What happened since")]
+
+
+def test_good_results_of_a_chain_that_was_rejected_say_so(ports: Ports, chain: Chain) -> None:
+    samples.write_results(ports.blobs, chain)
+    rejected = chain.model_copy(update={"outcome": ChainStatus.REJECTED, "reason": "Rejected by maria@example.org."})
+    html = ports.blobs.read("reports", reporting.build(ports, rejected, final=True).blob).decode()
+    assert "The chain ended otherwise: rejected." in html
+    assert "Rejected by maria@example.org." in html
 
 
 def test_the_page_is_self_contained_and_has_no_script(ports: Ports, chain: Chain) -> None:
