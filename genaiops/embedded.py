@@ -126,13 +126,20 @@ class Embedded:
 
     def _begin(self) -> None:
         from genaiops.host import Host, app_settings
+        from genaiops.host.lock import HomeLock
         from genaiops.stand_in_model import start_stand_in
         from shared.adapters.local.bus import LocalBus
         from shared.adapters.local.endpoints.supervisor import EndpointSupervisor
         from shared.adapters.local.flow_runner import LocalFlowRunner
 
         settings = self.settings
-        settings.home.mkdir(parents=True, exist_ok=True)
+        state = settings.home / "host"
+        state.mkdir(parents=True, exist_ok=True)
+        # Asked first, for the most frequent mistake is a host that runs already: its ports would be complained of else.
+        # The host itself takes the lock for good.
+        home = HomeLock(state)
+        home.acquire()
+        home.release()
         self._start_stand_in(start_stand_in)
         ports = bootstrap.wire(settings)
         bootstrap.use(ports)
@@ -152,7 +159,7 @@ class Embedded:
             load_function_app(settings.root),
             ports.bus,
             ports.blobs,
-            settings.home / "host",
+            state,
             settings.http_port,
             host_json=settings.root / "host.json",
             app_settings=app_settings(settings),

@@ -120,8 +120,9 @@ def test_start_takes_chains_from_other_processes_and_sigterm_leaves_nothing_behi
 
 def test_a_second_host_on_the_same_home_says_who_is_there_and_leaves_the_first_alone(started: Started) -> None:
     second = started.command("start")
-    assert second.returncode not in (ExitCode.OK, ExitCode.BUG)
-    assert "Traceback" not in second.stderr
+    assert second.returncode == ExitCode.NO
+    assert f"Another host (pid {started.process.pid}) runs in" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
     started.wait_until_serving()
 
 
