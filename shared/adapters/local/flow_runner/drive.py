@@ -44,6 +44,8 @@ class Drive:
         self._summary = Summary(spec)
         self._session: Session | None = None
         self._cancelled = threading.Event()
+        self._is_worn = False
+        """Whether the worker must be replaced after this run: threads of its lines are stuck in it."""
 
     def cancel(self) -> None:
         """End the run as cancelled; lines under way are given up."""
@@ -57,24 +59,24 @@ class Drive:
         started = datetime.now(UTC)
         while not self._cancelled.is_set():
             lease = self._pool.acquire(self._spec, private=self._deaths > 0)
-            retire = True
+            self._is_worn = False
             try:
-                retire = self._use(lease.worker)
+                self._use(lease.worker)
                 break
             except WorkerDied as death:
+                self._is_worn = True
                 self._after(death)
             finally:
                 self._session = None
-                self._pool.release(lease, retire=retire)
+                self._pool.release(lease, retire=self._is_worn)
         return self._summary.close(started, cancelled=self._cancelled.is_set())
 
-    def _use(self, worker: WorkerProcess) -> bool:
-        """Go as far as this worker lives. Returns whether it must be replaced: threads are stuck in it."""
+    def _use(self, worker: WorkerProcess) -> None:
+        """Go as far as this worker lives."""
         session, ready = worker.open(self._spec.name, self._spec, self._spec.concurrency)
         self._session = session
         self._summary.engine = worker.engine
         self._summary.models = tuple(self._spec.connections[name].shown for name in ready["models"])
-        busy = 0
         try:
             while self._suspects and not self._cancelled.is_set():
                 self._send(session, *self._suspects.popleft())
@@ -84,9 +86,8 @@ class Drive:
                 self._aggregate(session)
         finally:
             if worker.alive:
-                busy = _stopped(session)
+                self._is_worn = _stopped(session) > 0
             worker.forget(session)
-        return busy > 0
 
     def _feed(self, session: Session) -> None:
         # A few lines lie ready in the worker, so that its threads never wait for the pipe; not more, for every line

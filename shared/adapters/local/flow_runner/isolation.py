@@ -85,6 +85,12 @@ def streams_per_thread() -> None:
     sys.__class__ = _Sys
 
 
+def forget_captured() -> None:
+    """Give the current thread the process's streams back: the line before may have left its own in their place."""
+    for stream in _streams.values():
+        vars(stream.local).pop("target", None)
+
+
 def quiet() -> None:
     """Turn prompt flow's node logs and its log lines off: they cost time and memory, and nobody reads them here."""
     from promptflow._core.log_manager import NodeLogManager

@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from shared.adapters.local.flow_runner import protocol
+from shared.adapters.local.flow_runner.isolation import forget_captured
 from shared.adapters.local.flow_runner.model_calls import Meter, current
 from shared.adapters.local.flow_runner.reasons import line_error, plain
 
@@ -72,7 +73,8 @@ class LineRun:
                 if self._stopped:
                     return
                 self._active[number] = active
-            answer = self._execute(active, inputs)
+            # A context of its own: prompt flow makes context variables for every line; a thread would keep them all.
+            answer = contextvars.copy_context().run(self._execute, active, inputs)
             with self._lock:
                 if active.meter.abandoned.is_set():  # it was given up meanwhile, and this thread replaced
                     return
@@ -81,6 +83,7 @@ class LineRun:
 
     def _execute(self, active: _Active, inputs: Mapping[str, Any]) -> protocol.Message:
         current.set(active.meter)
+        forget_captured()
         try:
             result = self._executor.exec_line(inputs, index=active.line, run_id=self._name)
             if result.run_info.status.value != "Completed":

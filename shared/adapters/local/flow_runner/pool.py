@@ -22,8 +22,6 @@ from shared.adapters.local.flow_runner.process import WorkerProcess
 from shared.errors import Transient
 from shared.ports import RunSpec
 
-_IDLE_S: Final = 300.0
-"""A worker that no run has used for so long is ended."""
 _TICK_S: Final = 1.0
 
 
@@ -47,7 +45,7 @@ class Lease:
 class Pool:
     """Workers by what they hold. Safe for threads."""
 
-    def __init__(self, folder: Path, python: str, size: int, idle_s: float = _IDLE_S) -> None:
+    def __init__(self, folder: Path, python: str, size: int, idle_s: float) -> None:
         self._folder = folder
         self._python = python
         self._size = size

@@ -26,10 +26,11 @@ class LocalFlowRunner:
 
     `home` is its folder (results of ended runs for a day, scratch of the workers); `python` runs the workers and must
     have prompt flow and the flows' packages; at most `max_workers` flows are kept warm, and further ones wait for a
-    place. Close it, or end the process: the workers end with it, however it ends.
+    place; a worker that no run has used for `idle_s` seconds is ended. Close the runner, or end the process: the
+    workers end with it, however it ends.
     """
 
-    def __init__(self, home: Path, python: str = sys.executable, max_workers: int = 6) -> None:
+    def __init__(self, home: Path, python: str = sys.executable, max_workers: int = 6, idle_s: float = 300.0) -> None:
         self._runs = home.absolute() / "runs"
         self._workers = home.absolute() / "workers"
         try:
@@ -39,7 +40,7 @@ class LocalFlowRunner:
             clear_left_behind(self._workers)
         except OSError as error:
             raise Transient(f"The flow runner cannot use its folder {home}: {error}.") from error
-        self._pool = Pool(self._workers, python, max_workers)
+        self._pool = Pool(self._workers, python, max_workers, idle_s)
         self._lock = threading.Lock()
         self._active: dict[str, _Active] = {}
 

@@ -100,13 +100,19 @@ def stored(target: Path) -> RunOutcome | None:
         ended = json.loads((target / "run.json").read_bytes())
     except FileNotFoundError:
         return None
-    return RunOutcome(RunStatus(ended["status"]), RunRecord.model_validate(ended["record"]), _lines(target))
+    return RunOutcome(RunStatus(ended["status"]), RunRecord.model_validate(ended["record"]), StoredLines(target))
 
 
-def _lines(target: Path) -> Iterator[LineRecord]:
-    with (target / "lines.jsonl").open("rb") as stream:
-        for line in stream:
-            yield LineRecord.model_validate_json(line)
+class StoredLines:
+    """The lines of an ended run, in order, read while they are iterated over."""
+
+    def __init__(self, run: Path) -> None:
+        self._file = run / "lines.jsonl"
+
+    def __iter__(self) -> Iterator[LineRecord]:
+        with self._file.open("rb") as stream:
+            for line in stream:
+                yield LineRecord.model_validate_json(line)
 
 
 def clear_old(folder: Path) -> None:

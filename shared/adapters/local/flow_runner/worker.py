@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO, Final, NoReturn
 
 from shared.adapters.local import promptflow_engine
-from shared.adapters.local.flow_runner import isolation, model_calls, protocol
+from shared.adapters.local.flow_runner import isolation, model_calls, protocol, scheduling
 from shared.adapters.local.flow_runner.lines import LineRun
 from shared.adapters.local.flow_runner.reasons import load_error
 from shared.connections import Connection
@@ -183,6 +183,7 @@ def main(parent: int, scratch: Path) -> NoReturn:
         isolation.quiet()
         isolation.metrics_per_run()
         model_calls.install()
+        scheduling.run_lone_nodes_in_place()
     except ImportError as error:
         worker.send({"is": "unusable", "reason": f"prompt flow itself cannot be imported: {load_error(error)}"})
         os._exit(1)

@@ -1,0 +1,137 @@
+"""Lines per second of the local flow runner, warm and cold, against `PFClient.run` and against what is possible.
+
+`python -m benchmarks.flow_runner`: an `llm` node over 1,000 lines of a model that takes 200 ms, 32 lines in flight. The
+limit is calls × latency ÷ concurrency; the model is a separate process, so that it does not share our interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.adapters.local.flow_runner import LocalFlowRunner
+from shared.connections import Connection
+from shared.ports import RunSpec
+
+FLOW = """\
+inputs:
+  ticket: {type: string}
+outputs:
+  category: {type: string, reference: "${classify.output}"}
+nodes:
+- name: classify
+  type: llm
+  source: {type: code, path: classify.jinja2}
+  inputs: {deployment_name: benchmark, temperature: 0, ticket: "${inputs.ticket}"}
+  connection: aoai
+  api: chat
+"""
+PROMPT = "# system:\nClassify the ticket as billing, login or other.\n\n# user:\n{{ticket}}\n"
+
+
+@contextmanager
+def latency_server(latency_ms: float) -> Iterator[str]:
+    """The model's address."""
+    command = [sys.executable, "-m", "benchmarks.latency_server", str(latency_ms)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.stdin.close()
+
+
+def peer(flow: Path, data: Path, url: str, home: Path) -> float:
+    """Seconds that `PFClient.run` takes, imports not counted."""
+    home.mkdir()
+    (home / "pf.yaml").write_text("telemetry:\n  enabled: false\ntrace:\n  destination: none\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.pfclient_run", str(flow), str(data), url],
+        env={**os.environ, "PF_HOME_DIRECTORY": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    results = [line.removeprefix("RESULT ") for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not results:
+        raise SystemExit(f"PFClient.run failed:\n{done.stderr[-3000:]}")
+    result = json.loads(results[0])
+    expected = len(data.read_text().splitlines())
+    if result["completed"] != expected:
+        raise SystemExit(f"PFClient.run completed {result['completed']} of {expected} lines")
+    return float(result["seconds"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000)
+    parser.add_argument("--latency-ms", type=float, default=200)
+    parser.add_argument("--in-flight", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3, help="warm runs; the median counts")
+    parser.add_argument("--without-peer", action="store_true", help="leave PFClient.run out")
+    wanted = parser.parse_args()
+    ideal = wanted.lines * wanted.latency_ms / 1000 / wanted.in_flight
+    whole = math.ceil(wanted.lines / wanted.in_flight) * wanted.latency_ms / 1000
+
+    with tempfile.TemporaryDirectory() as folder, latency_server(wanted.latency_ms) as url:
+        flow = Path(folder) / "flow"
+        flow.mkdir()
+        (flow / "flow.dag.yaml").write_text(FLOW)
+        (flow / "classify.jinja2").write_text(PROMPT)
+        lines = [{"ticket": f"Ticket {n}: I was charged twice."} for n in range(wanted.lines)]
+        data = Path(folder) / "data.jsonl"
+        data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+        runner = LocalFlowRunner(Path(folder) / "home")
+        seconds = []
+        for number in range(1 + wanted.repeats):
+            started = time.perf_counter()
+            outcome = runner.start(
+                RunSpec(
+                    name=f"run-{number}",
+                    flow=flow,
+                    flow_digest="0" * 64,
+                    lines=lines,
+                    connections={"aoai": Connection("aoai", "azure", url, "benchmark")},
+                    concurrency=wanted.in_flight,
+                )
+            )
+            seconds.append(time.perf_counter() - started)
+            assert outcome.record is not None
+            record = outcome.record
+            assert record is not None
+            assert record.failed_lines == 0, record.reason
+            assert record.tokens.total == 21 * wanted.lines
+        runner.close()
+        engine = record.engine
+        cold, warm = seconds[0], statistics.median(seconds[1:])
+        rows = [("limit", ideal), ("local, warm", warm), ("local, cold", cold)]
+        if not wanted.without_peer:
+            rows.append(("PFClient.run", peer(flow, data, url, Path(folder) / "promptflow")))
+
+    load = os.getloadavg()[0]
+    print(
+        f"{wanted.lines:,} lines, {wanted.latency_ms:g} ms a call, {wanted.in_flight} in flight; "
+        f"{os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}, {engine}"
+    )
+    print(f"{'':<16}{'seconds':>10}{'lines/s':>10}{'of the limit':>14}")
+    for name, taken in rows:
+        print(f"{name:<16}{taken:>10.2f}{wanted.lines / taken:>10.1f}{taken / ideal:>13.2f}×")
+    print(f"Warm runs: {', '.join(f'{taken:.2f}' for taken in seconds[1:])} s.", end=" ")
+    print(f"In whole rounds of {wanted.in_flight} calls the limit is {whole:.2f} s.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""What every flow runner does. The local one runs the flows of `tests/contract/flows`, the one in memory their stand-ins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from shared.adapters.local.flow_runner import LocalFlowRunner
+from shared.adapters.memory.runner import MemoryFlowRunner
+from shared.connections import Connection
+from shared.errors import BusinessFailure, NotFound
+from shared.ports import FlowRunner, RunOutcome, RunSpec, RunStatus
+from shared.results import LineRecord, LineStatus
+
+FLOWS = Path(__file__).parent / "flows"
+STAND_IN = Connection("aoai", "azure", "http://127.0.0.1:1", "stand-in", stand_in=True)
+
+
+def grade(inputs: Mapping[str, object], spec: RunSpec) -> Mapping[str, object]:
+    if inputs["truth"] == "unknown":
+        raise ValueError("the truth of this line is unknown")
+    return {"correct": int(inputs["prediction"] == inputs["truth"])}
+
+
+def accuracy(lines: Sequence[LineRecord]) -> Mapping[str, float]:
+    return {"accuracy": sum(line.outputs["correct"] for line in lines) / len(lines), "lines": len(lines)}
+
+
+RUNNERS: dict[str, Callable[[Path], FlowRunner]] = {
+    "local": LocalFlowRunner,
+    "memory": lambda folder: MemoryFlowRunner({"accuracy": grade}, {"accuracy": accuracy}),
+}
+
+
+@pytest.fixture(scope="module", params=RUNNERS)
+def runner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowRunner]:
+    runner = RUNNERS[request.param](tmp_path_factory.mktemp("runner"))
+    yield runner
+    if isinstance(runner, LocalFlowRunner):
+        runner.close()
+
+
+def spec(*pairs: tuple[str, str], **changes: object) -> RunSpec:
+    values: dict[str, object] = {
+        "name": f"run-{uuid4().hex}",
+        "flow": FLOWS / "accuracy",
+        "flow_digest": "a" * 64,
+        "lines": [{"prediction": prediction, "truth": truth} for prediction, truth in pairs],
+    }
+    return RunSpec(**{**values, **changes})
+
+
+def ended(runner: FlowRunner, run: RunSpec) -> RunOutcome:
+    """Start, and look until the run has ended, as those who use a runner must."""
+    outcome = runner.start(run)
+    while outcome.status is RunStatus.RUNNING:
+        outcome = runner.look(run.name)
+    return outcome
+
+
+def test_a_run_has_a_record_per_line_in_order_and_one_for_all(runner):
+    outcome = ended(runner, spec(("a", "a"), ("b", "c"), ("d", "d")))
+
+    lines = list(outcome.lines)
+    assert outcome.status is RunStatus.COMPLETED
+    assert [(line.line, line.status, line.outputs) for line in lines] == [
+        (0, LineStatus.COMPLETED, {"correct": 1}),
+        (1, LineStatus.COMPLETED, {"correct": 0}),
+        (2, LineStatus.COMPLETED, {"correct": 1}),
+    ]
+    assert lines[1].inputs == {"prediction": "b", "truth": "c"}
+    assert (outcome.record.succeeded, outcome.record.lines, outcome.record.failed_lines) == (True, 3, 0)
+    assert outcome.record.reason == ""
+    assert outcome.record.started_at <= outcome.record.ended_at
+
+
+def test_lines_may_come_from_an_iterator(runner):
+    outcome = ended(runner, spec(lines=({"prediction": str(n), "truth": "7"} for n in range(100))))
+
+    lines = list(outcome.lines)
+    assert [line.line for line in lines] == list(range(100))
+    assert [line.line for line in lines if line.outputs["correct"]] == [7]
+
+
+def test_metrics_come_from_the_aggregation_over_the_completed_lines(runner):
+    outcome = ended(runner, spec(("a", "a"), ("b", "unknown"), ("c", "d"), tolerated_failures=0.5))
+
+    assert outcome.record.metrics == {"accuracy": 0.5, "lines": 2.0}
+
+
+def test_without_aggregation_there_are_no_metrics(runner):
+    assert ended(runner, spec(("a", "a"), aggregate=False)).record.metrics == {}
+
+
+def test_a_failed_line_fails_the_run_and_the_reason_names_it(runner):
+    outcome = ended(runner, spec(("a", "a"), ("b", "unknown")))
+
+    lines = list(outcome.lines)
+    assert outcome.status is RunStatus.FAILED
+    assert not outcome.record.succeeded
+    assert outcome.record.failed_lines == 1
+    assert "1 of 2 lines failed" in outcome.record.reason
+    assert "the truth of this line is unknown" in outcome.record.reason
+    assert [line.status for line in lines] == [LineStatus.COMPLETED, LineStatus.FAILED]
+    assert "the truth of this line is unknown" in lines[1].error
+
+
+def test_failures_within_tolerance_complete_the_run_and_are_told(runner):
+    outcome = ended(runner, spec(("a", "a"), ("b", "unknown"), tolerated_failures=0.5))
+
+    assert outcome.status is RunStatus.COMPLETED
+    assert outcome.record.succeeded
+    assert "1 of 2 lines failed" in outcome.record.reason
+
+
+def test_starting_a_name_again_finds_the_run(runner):
+    first = ended(runner, spec(("a", "a"), name="the-same"))
+    again = ended(runner, spec(("x", "y"), ("x", "y"), name="the-same"))
+
+    assert again.record == first.record
+    assert [line.outputs for line in again.lines] == [{"correct": 1}]
+    assert runner.look("the-same").record == first.record
+
+
+def test_starting_a_name_at_the_same_time_runs_it_once(runner):
+    read = []
+    name = f"run-{uuid4().hex}"
+
+    def lines() -> Iterator[Mapping[str, object]]:
+        for number in range(20):
+            read.append(number)
+            yield {"prediction": "a", "truth": "a"}
+
+    records = []
+    threads = [
+        threading.Thread(target=lambda: records.append(ended(runner, spec(name=name, lines=lines())).record))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(records) == 4
+    assert all(record == records[0] for record in records)
+    assert read == list(range(20))
+
+
+def test_the_models_are_shown_without_their_keys(runner):
+    key = "sk-0123456789abcdef"
+    connection = Connection("aoai", "azure", "https://models.example.com", key)
+    outcome = ended(runner, spec(("a", "a"), connections={"aoai": connection}))
+
+    assert key not in outcome.record.model_dump_json()
+
+
+def test_a_flow_that_does_not_exist_cannot_be_run(runner):
+    with pytest.raises(BusinessFailure, match="nowhere"):
+        runner.start(spec(("a", "a"), flow=FLOWS / "nowhere", flow_digest="0" * 64))
+
+
+def test_looking_at_an_unknown_run_is_not_found(runner):
+    with pytest.raises(NotFound, match="never-started"):
+        runner.look("never-started")
+
+
+def test_cancelling_what_does_not_run_is_no_error(runner):
+    runner.cancel("never-started")
+    run = spec(("a", "a"))
+    outcome = ended(runner, run)
+    runner.cancel(run.name)
+    assert runner.look(run.name).status is outcome.status
