@@ -88,7 +88,8 @@ def laptop(tmp_path: Path) -> Laptop:
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     laptop = Laptop(tmp_path_factory.mktemp("busy"))
-    host = laptop.host(Care(quick_crashes=1000, first_pause_s=0.05, longest_pause_s=0.05))
+    care = Care(quick_crashes=1000, first_pause_s=0.05, longest_pause_s=0.05, health_interval_s=0.2, health_failures=10)
+    host = laptop.host(care)
     host.start()
     for name in ("v1", "v2"):
         laptop.endpoints.deploy(spec(name))
@@ -212,6 +213,15 @@ def test_a_served_process_takes_along_what_its_flow_has_started(hosted: Laptop) 
     assert lives(started)
     hosted.kill("v1")
     until_gone(started)
+
+
+def test_a_served_process_that_hangs_is_replaced(hosted: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.adapters.local.endpoints.router._HEALTH_TIMEOUT_S", 0.3)
+    hanging = hosted.pid("v1")
+    os.kill(hanging, signal.SIGSTOP)
+    info = hosted.until_noticed("v1")
+    assert "/health did not answer 10 times in a row" in info.reason
+    until_gone(hanging)
 
 
 def test_a_flow_that_prints_without_end_answers_and_its_last_words_are_kept(hosted: Laptop) -> None:

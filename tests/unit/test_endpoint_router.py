@@ -305,6 +305,50 @@ def test_a_body_over_the_limit_is_refused_before_any_deployment_sees_it(town: To
     assert town.score(b"x" * 90_000)[0] == 200
 
 
+def test_a_deployment_that_takes_too_long_is_given_up_and_no_other_does_the_work_twice(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.adapters.local.endpoints.router._ANSWER_TIMEOUT_S", 0.1)
+    enough = threading.Event()
+
+    def too_late(request: BaseHTTPRequestHandler, body: bytes) -> None:
+        enough.wait(20)
+
+    town.put("v1", too_late)
+    other = town.put("v2", says(b"two"))
+    town.split(v1=99, v2=1)
+    status, body, headers = town.score()
+    enough.set()
+    assert status == 504
+    assert "'v1' did not answer" in message(body)
+    assert PIN not in headers
+    assert other.bodies == []
+    assert town.counts("v1") == (1, 1)
+
+
+def test_stopping_lets_a_request_that_runs_end_first() -> None:
+    town = Town()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(request: BaseHTTPRequestHandler, body: bytes) -> None:
+        begun.set()
+        go_on.wait(20)
+        says(b"one")(request, body)
+
+    town.put("v1", slowly)
+    town.split(v1=100)
+    answers: list[tuple[int, bytes]] = []
+    caller = threading.Thread(target=lambda: answers.append(town.score()[:2]))
+    caller.start()
+    assert begun.wait(20)
+    closing = threading.Thread(target=town.close)
+    closing.start()
+    go_on.set()
+    closing.join()
+    caller.join()
+    assert answers == [(200, b"one")]
+
+
 def test_health_tells_that_the_router_runs(town: Town) -> None:
     status, body, _ = town.request("/health", None, "GET")
     assert (status, json.loads(body)) == (200, {"status": "Healthy"})
