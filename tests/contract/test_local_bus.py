@@ -24,9 +24,12 @@ from shared.ports import OutgoingMessage
 from tests.contract.consumers import QUEUES, open_bus
 
 
+ROOT = Path(__file__).parents[2]
+
+
 def start(work: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.contract.consumers", work, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
