@@ -23,7 +23,6 @@ from shared.errors import GenAIOpsError, Transient
 from shared.ports import OutgoingMessage
 from tests.contract.consumers import QUEUES, open_bus
 
-
 ROOT = Path(__file__).parents[2]
 
 
