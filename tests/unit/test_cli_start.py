@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from genaiops.cli.outcome import ExitCode
+from shared import bootstrap, settings
 from tests.unit.use_case_folder import change, written
 
 ROOT = Path(__file__).parents[2]
@@ -68,10 +70,10 @@ class Started:
         with urllib.request.urlopen(f"{self.url}/api/dashboard", timeout=PATIENCE_S) as answer:
             assert answer.status == 200
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, patience: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "genaiops", *arguments],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=patience, check=False,
         )  # fmt: skip
 
     def descendants(self) -> list[psutil.Process]:
@@ -116,6 +118,27 @@ def test_start_takes_chains_from_other_processes_and_sigterm_leaves_nothing_behi
     assert started.process.wait(PATIENCE_S) == ExitCode.OK
     assert alive(children) == []
     assert "Stopped." in started.said()
+
+
+@pytest.mark.timeout(400)
+def test_a_chain_makes_the_very_runs_that_plan_has_counted(started: Started, tmp_path: Path) -> None:
+    arguments = ("ticket_triage", "--kind", "pr", "--environment", "pr")
+    planned = json.loads(started.command("plan", *arguments, "--json").stdout)
+    ended = started.command("submit", *arguments, "--wait", "--json", patience=300)
+    assert ended.returncode in (ExitCode.OK, ExitCode.NO), ended.stderr  # whether gates hold is not the plan's affair
+    last = json.loads(ended.stdout.splitlines()[-1])
+    counts = planned["counts"]
+    assert last["runs"] == {"done": counts["runs"], "failed": 0, "planned": counts["runs"]}
+    assert last["lines"] == {"done": counts["lines"], "planned": counts["lines"]}
+    assert last["evaluations"] == {"done": counts["evaluations"], "started": counts["evaluations"]}
+
+    report = started.command("report", last["chain"], "--out", str(tmp_path), "--json")
+    assert "report.html" in {Path(file).name for file in json.loads(report.stdout)["files"]}
+    blobs = bootstrap.wire(settings.read(started.environment)).blobs
+    results = {info.name.removeprefix(f"{last['chain']}/") for info in blobs.list("results", f"{last['chain']}/")}
+    assert {name.split("/")[0] for name in results} == {run["name"] for run in planned["runs"]}
+    evaluated = {(run["name"], one["evaluator"]) for run in planned["runs"] for one in run["evaluations"]}
+    assert {f"{run}/evaluations/{evaluator}/run.json" for run, evaluator in evaluated} <= results
 
 
 def test_a_second_host_on_the_same_home_says_who_is_there_and_leaves_the_first_alone(started: Started) -> None:
