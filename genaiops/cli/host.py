@@ -37,6 +37,6 @@ def demo(
     interactive: Annotated[bool, typer.Option("--interactive", help="Wait for you to approve on the page.")] = False,
 ) -> None:
     """Show one whole chain on real input: experiments, report, approval, deployment, re-evaluation."""
-    from genaiops import demo as demonstration
+    from genaiops.demo import run
 
-    raise typer.Exit(int(demonstration.run(interactive=interactive) or 0))
+    raise typer.Exit(int(run(interactive=interactive)))
