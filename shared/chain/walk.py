@@ -114,7 +114,8 @@ class Walk:
         """The step is done: go on."""
         step = self.chain.steps[self.chain.current]
         self.change_step(status=StepStatus.DONE, ended_at=self.at, detail=detail)
-        self.log(f"{step.step.value.replace('_', ' ').capitalize()}: {detail or 'done'}.")
+        said = (detail or "done").rstrip(".")
+        self.log(f"{step.step.value.replace('_', ' ').capitalize()}: {said}.")
         self.set(current=self.chain.current + 1)
         if walk_on:
             self.walk_on()

@@ -32,9 +32,8 @@ from shared.deployment.traffic import shifted
 from shared.errors import BusinessFailure, NotFound, Transient
 from shared.ports import Asset, AssetKind, DeploymentInfo, DeploymentSpec, DeploymentState, Ports
 from shared.registration.register import BUNDLE, ENVIRONMENT, FLOW_DIGEST, PARAMETERS, VARIANTS
-from shared.use_case.flow_facts import flow_facts
 from shared.use_case.model import Deployment, UseCase
-from shared.use_case.opened import open_use_case
+from shared.use_case.opened import open_use_case, outputs_of
 
 CHAIN_TAG: Final = "chain"
 
@@ -186,7 +185,7 @@ def _problem(status: int, body: bytes, latency_ms: float, settings: Deployment, 
         content = json.loads(body)
     except ValueError:
         return f"answered no JSON: {body[:300].decode('utf-8', 'replace')}"
-    expected = settings.expected_outputs or flow_facts(use_case.flow).outputs
+    expected = settings.expected_outputs or outputs_of(use_case.flow)
     missing = [key for key in expected if not isinstance(content, dict) or key not in content]
     if missing:
         return f"answered without {', '.join(missing)}: {body[:300].decode('utf-8', 'replace')}"

@@ -12,6 +12,7 @@ from typing import Final
 from shared.errors import BusinessFailure, NotFound
 from shared.ports import Ports
 from shared.use_case.bundle import unpack
+from shared.use_case.flow_facts import flow_facts
 from shared.use_case.load import load
 from shared.use_case.model import UseCase
 
@@ -45,6 +46,12 @@ def bundle_folder(ports: Ports, digest: str) -> Path:
             f"There is no bundle {digest} in the container `bundles`: publish it before the message that names it."
         ) from None
     return unpack(content, digest, cache)
+
+
+@lru_cache(maxsize=64)
+def outputs_of(flow: Path) -> tuple[str, ...]:
+    """Names of a flow's outputs; the flow lies in an unpacked bundle, which never changes."""
+    return tuple(flow_facts(flow).outputs)
 
 
 @lru_cache(maxsize=64)
