@@ -10,6 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 CHROMIUM_NAMES = (
@@ -39,6 +40,11 @@ def _in_ci() -> bool:
 def pytest_configure() -> None:
     for variable in [name for name in os.environ if name.startswith("GENAIOPS_") and name != "GENAIOPS_CHROMIUM"]:
         del os.environ[variable]
+    # A slow machine is no failure of a property; a build server tries the same examples every time.
+    hypothesis.settings.register_profile(
+        "house", deadline=None, derandomize=_in_ci(), suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("house")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
