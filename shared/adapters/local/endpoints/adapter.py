@@ -6,24 +6,19 @@ answers; where no host runs, they wait for the next one. Scoring goes through th
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
 import secrets
 import shutil
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from pydantic import TypeAdapter, ValidationError
-
+from shared.adapters.local.endpoints.client import RouterClient
 from shared.adapters.local.endpoints.state import (
     FLOW,
-    HEADER,
     SERVED,
     DesiredDeployment,
     DesiredEndpoint,
@@ -36,16 +31,7 @@ from shared.names import checked
 from shared.ports import BlobStore, DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Invocation
 
 _NOT_COPIED: Final = shutil.ignore_patterns("__pycache__", ".promptflow", ".env", ".env.*", ".git", ".runs")
-_ADMIN_TIMEOUT_S: Final = 10.0
 _START_THE_HOST: Final = "start it with `python -m genaiops start`"
-_Observed: Final = TypeAdapter(dict[str, ObservedEndpoint])
-
-
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    body: bytes
-    deployment: str
 
 
 class LocalEndpoints:
@@ -54,8 +40,7 @@ class LocalEndpoints:
     def __init__(self, blobs: BlobStore, home: Path, router_url: str, *, timeout_s: float = 310.0) -> None:
         self._store = EndpointStore(blobs)
         self._served = home / SERVED
-        self._url = router_url.rstrip("/")
-        self._timeout_s = timeout_s
+        self._router = RouterClient(router_url, timeout_s=timeout_s)
 
     def deploy(self, spec: DeploymentSpec) -> DeploymentInfo:
         """Ask for the deployment, at 0 % traffic. See the port.
@@ -85,7 +70,7 @@ class LocalEndpoints:
         created = found is not None and found.creation == wanted.creation
         if not created:
             shutil.rmtree(self._served / wanted.folder, ignore_errors=True)
-        self._announce()
+        self._router.refresh()
         return replace(self.look(spec.endpoint, spec.name), created=created)
 
     def look(self, endpoint: str, deployment: str) -> DeploymentInfo:
@@ -97,11 +82,11 @@ class LocalEndpoints:
 
     def describe(self, endpoint: str) -> EndpointInfo:
         """What is known of an endpoint. Raises NotFound."""
-        return self._info(self._desired(endpoint), self._live())
+        return self._info(self._desired(endpoint), self._router.observed())
 
     def list(self) -> list[EndpointInfo]:
         """All endpoints, by name."""
-        live = self._live()
+        live = self._router.observed()
         return [self._info(self._store.desired(name), live) for name in self._store.names()]
 
     def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
@@ -118,19 +103,18 @@ class LocalEndpoints:
             return before.model_copy(update={"traffic": dict(traffic)})
 
         self._store.update(endpoint, split, create=False)
-        self._announce()
+        self._router.refresh()
 
     def invoke(self, endpoint: str, payload: Mapping[str, object], deployment: str | None = None) -> Invocation:
         """Score one request through the router. See the port."""
         desired = self._desired(endpoint)
         if deployment is not None and deployment not in desired.deployments:
             raise NotFound(f"Endpoint {endpoint!r} has no deployment {deployment!r}.")
-        headers = {"Content-Type": "application/json", **({HEADER: deployment} if deployment else {})}
         start = time.perf_counter()
         try:
-            answer = self._request("POST", f"/{endpoint}/score", json.dumps(payload).encode(), headers, self._timeout_s)
+            answer = self._router.score(endpoint, json.dumps(payload).encode(), deployment)
         except OSError as error:
-            raise Transient(f"No router answers at {self._url} ({error}): {_START_THE_HOST}.") from error
+            raise Transient(f"No router answers at {self._router.url} ({error}): {_START_THE_HOST}.") from error
         latency_ms = (time.perf_counter() - start) * 1000
         if not answer.deployment:
             # The router's own word, not a deployment's.
@@ -161,7 +145,7 @@ class LocalEndpoints:
             self._store.update(checked(endpoint, "endpoint"), without, create=False)
         except NotFound:
             return
-        self._announce()
+        self._router.refresh()
 
     def _desired(self, endpoint: str) -> DesiredEndpoint:
         try:
@@ -217,34 +201,8 @@ class LocalEndpoints:
                     creation=wanted.creation, state=DeploymentState.CREATING, reason="the host has not seen it yet"
                 )
             deployments.append(_deployment_info(desired.name, wanted, observed, running=running))
-        url = f"{self._url}/{desired.name}/score"
+        url = f"{self._router.url}/{desired.name}/score"
         return EndpointInfo(desired.name, url, dict(desired.traffic), tuple(deployments))
-
-    def _live(self) -> Mapping[str, ObservedEndpoint] | None:
-        """What the running host sees; None where none runs."""
-        try:
-            return _Observed.validate_json(self._request("GET", "/admin/endpoints", None, {}, _ADMIN_TIMEOUT_S).body)
-        except (OSError, ValidationError):
-            return None
-
-    def _announce(self) -> None:
-        """Have the running host read the documents again, before anybody relies on them."""
-        with contextlib.suppress(OSError):  # no host: the next one reads them when it starts
-            self._request("POST", "/admin/refresh", b"", {}, _ADMIN_TIMEOUT_S)
-
-    def _request(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
-    ) -> _Answer:
-        address = urlsplit(self._url)
-        connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=timeout_s)
-        try:
-            connection.request(method, path, body=body, headers=dict(headers))
-            response = connection.getresponse()
-            return _Answer(response.status, response.read(), response.headers.get(HEADER, ""))
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"{type(error).__name__} {error}") from error
-        finally:
-            connection.close()
 
 
 def check_traffic(traffic: Mapping[str, int], deployments: Collection[str], endpoint: str) -> None:

@@ -120,7 +120,7 @@ class Attendant:
                 scratch=self.folder / "promptflow-home",
                 connections=engine_connections(connections),
                 environment=wanted.environment,
-                secrets=[connection.api_key for connection in connections.values()],
+                secrets=[known.api_key for known in connections.values() if not known.stand_in],
                 threads=self._care.threads,
                 max_body=self._max_body,
             )
