@@ -17,7 +17,7 @@ from shared.reporting.evidence import canonical
 from shared.reporting.facts import CellFacts, Facts, Line
 from shared.reporting.tables import line_values
 
-SHOWN_LINES: Final = 400
+SHOWN_LINES: Final = 500
 """Lines on one page; beyond that, the worst of each cell."""
 _SHOWN_CELLS: Final = 100
 

@@ -277,7 +277,7 @@ def test_a_large_dataset_shows_its_worst_lines_and_says_so(ports: Ports, chain: 
     html = ports.blobs.read("reports", reporting.build(ports, chain, final=False).blob).decode()
     shown = html.count('<details class="line')
     assert shown == survey.SHOWN_LINES
-    assert "This page shows 400 of 3,000 lines" in html
+    assert "This page shows 500 of 3,000 lines" in html
     assert html.count('<details class="line failed') == 10, "lines that failed are the worst and are all shown"
     assert len(rows(ports, chain, "lines.csv")) == 3_000
 
