@@ -50,6 +50,8 @@ log = logging.getLogger("genaiops.commands")
 
 PATIENCE: Final = timedelta(hours=24)
 """How long a command may be looked at, or throttled, before it counts as failed."""
+DEPLOY_PATIENCE: Final = timedelta(hours=1)
+"""The same for a deployment: minutes are usual, and traffic waits for it."""
 
 
 def perform(ports: Ports, delivery: Delivery) -> None:
@@ -90,8 +92,9 @@ def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> A
             raise
         what = str(error) if isinstance(error, GenAIOpsError) else f"{type(error).__name__}: {error}"
         return _failed(ports, command, f"{command.type} failed at every delivery, the last time with: {what}")
-    if isinstance(answer, LookAgain) and started - command.issued_at > PATIENCE:
-        return _failed(ports, command, f"{command.type} did not end within {PATIENCE.total_seconds() / 3600:g} hours.")
+    patience = DEPLOY_PATIENCE if isinstance(command, Deploy) else PATIENCE
+    if isinstance(answer, LookAgain) and started - command.issued_at > patience:
+        return _failed(ports, command, f"{command.type} did not end within {patience.total_seconds() / 3600:g} h.")
     return answer
 
 

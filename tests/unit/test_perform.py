@@ -1,0 +1,109 @@
+"""What may happen to a command: stale, throttled, a passing fault, a last delivery, and work that takes long."""
+
+from __future__ import annotations
+
+from shared import chain_store
+from shared.chain.messages import PrepareChain, Queue, parse_command
+from shared.chain.state import ChainStatus
+from shared.delivery import Delivery
+from shared.errors import Throttled, Transient
+from shared.perform import DEPLOY_PATIENCE, perform
+from tests.memory_world import World
+
+
+class Ailing:
+    """A notifier that fails as it is told, then recovers."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.sent: list[object] = []
+
+    def send(self, notice: object) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.sent.append(notice)
+
+    def of_kind(self, kind: object) -> list[object]:
+        return [n for n in self.sent if n.kind is kind]  # type: ignore[attr-defined]
+
+
+def test_a_throttled_command_comes_back_after_the_pause_that_was_asked_for(tmp_path):
+    notifier = Ailing(Throttled("slow down", 90), Throttled("slow down", 90))
+    world = World(tmp_path, notifier=notifier)
+    chain = world.request("cd")  # fails at once: only its result is to be told
+    before = world.clock.now()
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.FAILED
+    assert len(notifier.sent) == 1
+    assert (world.clock.now() - before).total_seconds() >= 180
+
+
+def test_a_passing_fault_is_delivered_again_and_the_last_delivery_ends_the_command(tmp_path):
+    notifier = Ailing(*[Transient("the mail server is away")] * 5)
+    world = World(tmp_path, notifier=notifier)
+    chain = world.request("cd")
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.FAILED
+    assert notifier.sent == []
+    assert any(
+        "FinishTask failed at every delivery, the last time with: the mail server" in t for t in world.log(chain)
+    )
+
+
+def test_a_command_that_the_chain_does_not_await_changes_nothing(tmp_path):
+    world = World(tmp_path)
+    chain = world.request()
+    world.pump()
+    state, etag = chain_store.load(world.blobs, chain)
+    stale = PrepareChain(id=f"{chain}/1", chain=chain, issued_at=world.clock.now())
+    perform(world.ports, delivery(world, Queue.EXPERIMENTATION, stale.model_dump_json().encode()))
+    assert chain_store.load(world.blobs, chain) == (state, etag)
+    assert world.bus.counts("chain-events").active == 0
+
+
+def test_a_command_of_an_unknown_chain_is_a_dead_letter(tmp_path):
+    world = World(tmp_path)
+    orphan = PrepareChain(id="nobody/1", chain="nobody", issued_at=world.clock.now())
+    perform(world.ports, delivery(world, Queue.EXPERIMENTATION, orphan.model_dump_json().encode()))
+    assert [letter.chain for letter in world.dead_letters()] == ["nobody"]
+
+
+def test_a_malformed_command_fails_the_chain_that_it_names(tmp_path):
+    world = World(tmp_path)
+    chain = world.request()
+    world._deliver_one()  # the request only: the chain awaits its preparation
+    body = f'{{"type": "PrepareChain", "id": "{chain}/1", "colour": "red"}}'.encode()
+    perform(world.ports, delivery(world, Queue.EXPERIMENTATION, body))
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.FAILED
+    assert "unknown key" in world.chain(chain).reason
+    (letter,) = world.dead_letters()
+    assert letter.chain == chain
+
+
+def test_long_work_is_looked_at_until_it_is_done(tmp_path):
+    world = World(tmp_path, looks=5)
+    chain = world.request()
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.SUCCEEDED
+
+
+def test_a_deployment_that_never_gets_ready_is_given_up_and_removed(tmp_path):
+    world = World(tmp_path, looks=10_000)
+    chain = world.request()
+    world.pump(approve=False)
+    world.answer(chain)
+    while world._deliver_one():
+        pass
+    assert set(world.chain(chain).awaiting.values()) == {"Deploy"}
+    world.clock.advance(DEPLOY_PATIENCE.total_seconds())
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.FAILED
+    assert world.chain(chain).reason == "Deploy did not end within 1 h."
+    assert world.endpoints.describe("small").deployments == ()
+
+
+def delivery(world: World, queue: Queue, body: bytes) -> Delivery:
+    if b"colour" not in body:
+        parse_command(body)
+    return Delivery(queue, body, "m", 1, world.clock.now())

@@ -1,0 +1,79 @@
+"""Azure ML's events make the command that started the run look again; they may come twice, late, or about others' runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shared.adapters.memory.runner import MemoryFlowRunner
+from shared.chain.messages import Queue
+from shared.chain.state import ChainStatus
+from shared.delivery import Delivery
+from shared.run_events import run_changed
+from tests.memory_world import World, accuracy, exact, small_flow
+
+KIND = "Microsoft.MachineLearningServices.RunCompleted"
+
+
+def event(schema: str, **tags: str) -> dict[str, object]:
+    data = {"experimentId": "e", "experimentName": "n", "runId": "r", "runType": "batch", "runTags": tags}
+    if schema == "cloud":
+        return {"id": "1", "specversion": "1.0", "type": KIND, "source": "/ws", "subject": "runs/r", "data": data}
+    return {"id": "1", "eventType": KIND, "topic": "/ws", "subject": "runs/r", "dataVersion": "1", "data": data}
+
+
+def tell(world: World, body: object) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    run_changed(world.ports, Delivery(Queue.RUN_EVENTS, content, "m", 1, world.clock.now()))
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A chain whose runs take their time, as in the cloud."""
+    runner = MemoryFlowRunner({"small": small_flow, "evaluate": exact}, {"evaluate": accuracy}, looks=1)
+    return World(tmp_path, runner=runner)
+
+
+@pytest.mark.parametrize("schema", ["grid", "cloud"])
+def test_an_event_brings_the_look_before_its_scheduled_time_and_the_later_one_is_stale(world, schema):
+    chain = world.request("pr")
+    while not any(kind == "RunCell" for kind in (world.chain(chain).awaiting.values() if world.chains() else ())):
+        world._deliver_one()
+    while world._deliver_one():
+        pass
+    awaiting = {key: kind for key, kind in world.chain(chain).awaiting.items() if kind == "RunCell"}
+    assert awaiting, "the runs have been started and are being waited for"
+    before = world.clock.now()
+    for number, command in enumerate(awaiting):
+        tags = {"genaiops_chain": chain, "genaiops_command": command, "genaiops_cell": str(number)}
+        tell(world, event(schema, **tags))
+        tell(world, [event(schema, **tags)])
+    while world._deliver_one():
+        pass
+    assert world.clock.now() == before, "no time had to pass"
+    assert world.chain(chain).progress.runs_completed == len(awaiting)
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.SUCCEEDED
+
+
+def test_runs_of_others_and_other_events_are_let_pass(world):
+    tell(world, event("grid"))
+    tell(world, event("grid", owner="somebody") | {"eventType": "Microsoft.MachineLearningServices.ModelRegistered"})
+    assert world.dead_letters() == []
+    assert world.bus.counts("experimentation").active == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"nonsense", "not JSON"),
+        ({"id": "1"}, "no object `data`"),
+        (event("grid", genaiops_chain="c", genaiops_command="no id", genaiops_cell="0"), "do not name a command"),
+        (event("grid", genaiops_chain="c", genaiops_command="c/1", genaiops_cell="x"), "do not name a command"),
+    ],
+)
+def test_an_event_that_cannot_be_read_is_a_dead_letter(world, body, said):
+    tell(world, body)
+    (letter,) = world.dead_letters()
+    assert said in letter.description
