@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared import chain_store, dead_letters
 from shared.adapters.local.registry import LocalRegistry
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.bus import MemoryBus
@@ -19,7 +20,6 @@ from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.adapters.memory.notifier import RecordingNotifier
 from shared.adapters.memory.runner import MemoryFlowRunner
 from shared.adapters.queues import QueueConfig
-from shared import chain_store, dead_letters
 from shared.advance import advance, start
 from shared.chain.messages import ApprovalAnswered, ChainKind, ChainRequest, Queue, Verdict
 from shared.chain.state import Chain, ChainStatus

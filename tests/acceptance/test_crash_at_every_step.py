@@ -43,10 +43,10 @@ def facts(world: World) -> dict[str, object]:
 
 
 def checked(found: dict[str, object], expected: dict[str, object]) -> None:
-    for key in expected:
+    for key, value in expected.items():
         if key == "logs":
             continue
-        assert found[key] == expected[key], key
+        assert found[key] == value, key
     logs, undisturbed = found["logs"], expected["logs"]
     assert isinstance(logs, dict)
     assert isinstance(undisturbed, dict)
