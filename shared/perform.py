@@ -18,6 +18,7 @@ from shared.chain.messages import (
     Answer,
     AnyCommand,
     BuildReport,
+    CancelRuns,
     CheckGates,
     Command,
     CommandFailed,
@@ -113,6 +114,10 @@ def _work(ports: Ports, chain: Chain, command: AnyCommand) -> Answer | LookAgain
             from shared.experimentation.run import run_cell
 
             return run_cell(ports, chain, command)
+        case CancelRuns():
+            from shared.experimentation.cancel import cancel_runs
+
+            return cancel_runs(ports, chain, command)
         case ImportLog():
             from shared.experimentation.run import import_log
 

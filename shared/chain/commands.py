@@ -53,6 +53,12 @@ class EvaluateRun(Command):
     evaluator: Name
 
 
+class CancelRuns(Command):
+    """Stop the runs of a chain that was cancelled or superseded. Answer: RunsCancelled."""
+
+    type: Literal["CancelRuns"] = "CancelRuns"
+
+
 class CheckGates(Command):
     """Compare the metrics with the gates and the registered baseline, choose the candidate. Answer: GatesChecked."""
 
@@ -143,6 +149,7 @@ AnyCommand = Annotated[
     | RunCell
     | ImportLog
     | EvaluateRun
+    | CancelRuns
     | CheckGates
     | BuildReport
     | RegisterFlow

@@ -7,8 +7,8 @@ The rules:
 2. Entering a step orders its command; the command's answer ends the step. Experimentation orders several RunCell, a
    bounded number at a time, and an EvaluateRun as soon as a run has ended; evaluation only waits for what is left.
 3. An answer whose cause the chain does not await is stale: it changes nothing. So is every event after the end.
-4. The first failure fixes the outcome and its reason. Steps that close (report, comment, rollback, publishing, alert,
-   result) still run; a failure among those is logged and changes nothing.
+4. The first failure fixes the outcome and its reason. Steps that close (cancellation, report, comment, rollback,
+   publishing, alert, result) still run; a failure among those is logged and changes nothing.
 5. The first answer of an approver to the evidence at hand decides; a time-out is a rejection.
 6. A cancellation or a newer chain stops what is under way; while an endpoint is being changed, a cancellation waits for
    the answer and then rolls back. A chain is superseded only before its approval.
@@ -51,6 +51,7 @@ from shared.chain.messages import (
     RolledBack,
     RunCell,
     RunFinished,
+    RunsCancelled,
     TrafficShifted,
     Verdict,
 )
@@ -150,6 +151,8 @@ class _Answering(Walk):
                 self.run_finished(event)
             case EvaluationFinished():
                 self.evaluation_finished(event)
+            case RunsCancelled():
+                self.end_step("what ran was stopped")
             case GatesChecked():
                 self.gates_checked(event)
             case ReportBuilt():

@@ -103,6 +103,12 @@ class EvaluationFinished(Answer):
     reason: Reason = ""
 
 
+class RunsCancelled(Answer):
+    """Nothing of the chain runs any more."""
+
+    type: Literal["RunsCancelled"] = "RunsCancelled"
+
+
 class Candidate(BaseModel):
     """The variant and parameters that the chain goes on with."""
 
@@ -266,6 +272,7 @@ AnyEvent = Annotated[
     | DataRegistered
     | RunFinished
     | EvaluationFinished
+    | RunsCancelled
     | GatesChecked
     | ReportBuilt
     | FlowRegistered

@@ -11,6 +11,7 @@ from typing import Final
 
 from shared.chain.messages import (
     BuildReport,
+    CancelRuns,
     ChainKind,
     CheckGates,
     Command,
@@ -38,6 +39,7 @@ PLANS: Final[dict[ChainKind, tuple[Step, ...]]] = {
         Step.PREPARATION,
         Step.EXPERIMENTATION,
         Step.EVALUATION,
+        Step.CANCELLATION,
         Step.GATES,
         Step.REPORT,
         Step.COMMENT,
@@ -48,6 +50,7 @@ PLANS: Final[dict[ChainKind, tuple[Step, ...]]] = {
         Step.DATA_REGISTRATION,
         Step.EXPERIMENTATION,
         Step.EVALUATION,
+        Step.CANCELLATION,
         Step.GATES,
         Step.REPORT,
         Step.FLOW_REGISTRATION,
@@ -76,6 +79,7 @@ PLANS: Final[dict[ChainKind, tuple[Step, ...]]] = {
         Step.DATA_REGISTRATION,
         Step.EXPERIMENTATION,
         Step.EVALUATION,
+        Step.CANCELLATION,
         Step.GATES,
         Step.REPORT,
         Step.ALERT,
@@ -111,6 +115,7 @@ RULES: Final[dict[Step, StepRule]] = {
     Step.EXPERIMENTATION: StepRule(RunCell, _GOING_WELL),
     Step.LOG_IMPORT: StepRule(ImportLog, _GOING_WELL),
     Step.EVALUATION: StepRule(EvaluateRun, _GOING_WELL),
+    Step.CANCELLATION: StepRule(CancelRuns, "if cancelled or superseded after runs began", closing=True),
     Step.GATES: StepRule(CheckGates, _GOING_WELL),
     Step.REPORT: StepRule(BuildReport, "if a run ended, unless cancelled or superseded", closing=True),
     Step.COMMENT: StepRule(CommentPullRequest, "if there is a pull request, unless superseded", closing=True),
@@ -145,6 +150,8 @@ def wanted(step: Step, chain: Chain) -> bool:
     match step:
         case Step.REPORT:
             return progress.runs_completed + progress.runs_failed > 0 and not stopped
+        case Step.CANCELLATION:
+            return stopped and began(chain, Step.EXPERIMENTATION)
         case Step.COMMENT:
             return chain.request.pull_request is not None and outcome is not ChainStatus.SUPERSEDED
         case Step.ROLLBACK:

@@ -53,6 +53,7 @@ class Step(StrEnum):
     EXPERIMENTATION = "experimentation"
     LOG_IMPORT = "log_import"
     EVALUATION = "evaluation"
+    CANCELLATION = "cancellation"
     GATES = "gates"
     REPORT = "report"
     COMMENT = "comment"

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from shared.chain.messages import Queue, Verdict
+from shared.adapters.memory.runner import MemoryFlowRunner
+from shared.chain.messages import CancelRequested, Queue, Verdict
 from shared.chain.state import ChainStatus
-from shared.ports import AssetKind, NoticeKind
-from tests.memory_world import World
+from shared.ports import AssetKind, NoticeKind, RunStatus
+from tests.memory_world import World, accuracy, exact, small_flow
 
 
 @pytest.fixture
@@ -153,3 +154,18 @@ def test_a_malformed_request_is_a_dead_letter_with_the_reason_and_nothing_else_s
     assert said in letter.description
     assert letter.body == body
     assert world.chain(good).status is ChainStatus.SUCCEEDED
+
+
+def test_cancelling_a_chain_stops_its_runs(tmp_path):
+    slow = MemoryFlowRunner({"small": small_flow, "evaluate": exact}, {"evaluate": accuracy}, looks=1_000)
+    world = World(tmp_path, runner=slow)
+    chain_id = world.request()
+    while "RunCell" not in (world.chain(chain_id).awaiting.values() if world.chains() else ()):
+        world._deliver_one()
+    while world._deliver_one():
+        pass
+    cancel = CancelRequested(id=f"{chain_id}/cancel", chain=chain_id, at=world.clock.now(), by="ada")
+    world.publish(Queue.CHAIN_EVENTS, cancel.model_dump_json().encode(), cancel.id, session=chain_id)
+    world.pump()
+    assert world.chain(chain_id).status is ChainStatus.CANCELLED
+    assert {slow.look(spec.name).status for spec in slow.started} == {RunStatus.CANCELLED}
