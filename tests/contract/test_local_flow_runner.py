@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared.adapters.local.flow_runner import LocalFlowRunner, process, spool
+from shared.adapters.local.flow_runner import LocalFlowRunner, drive, process, spool
 from shared.connections import Connection
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunOutcome, RunSpec, RunStatus
@@ -51,11 +51,11 @@ def own_runner(tmp_path: Path) -> Iterator[Callable[..., LocalFlowRunner]]:
         runner.close()
 
 
-def spec(flow: str, given: object, **changes: object) -> RunSpec:
+def spec(folder: str, given: object, **changes: object) -> RunSpec:
     values: dict[str, object] = {
         "name": f"run-{uuid4().hex}",
-        "flow": FLOWS / flow,
-        "flow_digest": flow.encode().hex().ljust(64, "0"),
+        "flow": FLOWS / folder,
+        "flow_digest": folder.encode().hex().ljust(64, "0"),
         "lines": given,
         "tolerated_failures": 1.0,
         "line_timeout_s": 30.0,
@@ -251,10 +251,11 @@ def test_the_line_that_ends_its_process_is_found_and_the_others_complete(runner,
     assert told in lines[2].error
 
 
-def test_a_flow_that_always_ends_its_process_cannot_be_run(runner):
-    with pytest.raises(BusinessFailure, match=r"'misbehaving' ended 5 times .* exit code 3"):
+def test_a_flow_that_always_ends_its_process_cannot_be_run(runner, monkeypatch):
+    monkeypatch.setattr(drive, "_MOST_DEATHS", 3)
+    with pytest.raises(BusinessFailure, match=r"'misbehaving' ended 3 times .* exit code 3"):
         runner.start(acts(*["_exit 3"] * 20))
-    assert values(runner.start(acts("next"))) == ["next"]
+    assert values(runner.start(acts("the next"))) == ["next"]
 
 
 def test_another_run_of_the_same_flow_survives_the_end_of_the_process(runner):
@@ -366,6 +367,12 @@ def test_an_aggregation_that_fails_fails_the_run(runner, truth, told):
     assert told in outcome.record.reason
 
 
+def test_metrics_survive_the_end_of_the_process(runner):
+    outcome = runner.start(graded("a", "a", "the end", "b", concurrency=1))
+    assert outcome.record.failed_lines == 1
+    assert outcome.record.metrics == {"accuracy": pytest.approx(2 / 3), "lines": 3.0}
+
+
 def test_runs_that_aggregate_at_the_same_time_keep_their_metrics_apart(runner):
     metrics = {}
     threads = [
@@ -440,6 +447,11 @@ def test_with_one_place_a_run_waits_for_another_flows_run(own_runner):
     for thread in threads:
         thread.join()
     assert outcomes == [RunStatus.COMPLETED] * 3
+
+
+def test_without_an_interpreter_no_flow_can_be_run(own_runner):
+    with pytest.raises(BusinessFailure, match="/nowhere/python"):
+        own_runner(python="/nowhere/python").start(acts("a"))
 
 
 def test_an_idle_worker_is_ended(own_runner):

@@ -73,7 +73,13 @@ class Drive:
 
     def _use(self, worker: WorkerProcess) -> None:
         """Go as far as this worker lives."""
-        session, ready = worker.open(self._spec.name, self._spec, self._spec.concurrency)
+        try:
+            session, ready = worker.open(self._spec.name, self._spec, self._spec.concurrency)
+        except WorkerDied as death:
+            if not self._deaths or self._pool.closed:  # a line of another run may have ended it
+                raise
+            reason = self._redacted(str(death))
+            raise BusinessFailure(f"The flow {self._spec.flow.name!r} cannot be loaded: {reason}.") from death
         self._session = session
         self._summary.engine = worker.engine
         self._summary.models = tuple(self._spec.connections[name].shown for name in ready["models"])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.adapters.local.flow_runner.process import WorkerProcess
-from shared.errors import Transient
+from shared.errors import BusinessFailure, Transient
 from shared.ports import RunSpec
 
 _TICK_S: Final = 1.0
@@ -72,13 +72,11 @@ class Pool:
         lease, is_mine = self._place(key)
         if is_mine:
             try:
-                worker = self._started()
-                worker.load(spec)
+                lease.ready.set_result(self._loaded(spec))
             except BaseException as error:
                 lease.retired = True
                 lease.ready.set_exception(error)
             else:
-                lease.ready.set_result(worker)
                 self._keep_a_spare()
         try:
             lease.ready.result()
@@ -141,6 +139,25 @@ class Pool:
                         self._keeper.start()
                     return lease, True
                 self._changed.wait()
+
+    def _loaded(self, spec: RunSpec) -> WorkerProcess:
+        try:
+            worker = self._started()
+        except FileNotFoundError as error:
+            raise BusinessFailure(f"A flow worker cannot be started with {self._python}: {error}.") from error
+        except OSError as error:
+            raise Transient(f"A flow worker cannot be started: {error}.") from error
+        try:
+            worker.load(spec)
+        except BaseException as error:
+            self._end(worker, "it could not load its flow")
+            if self._closed.is_set():
+                raise Transient("The flow runner was closed.") from error
+            raise
+        if self._closed.is_set():  # `close` may not have seen it yet
+            self._end(worker, "the runner was closed")
+            raise Transient("The flow runner was closed.")
+        return worker
 
     def _started(self) -> WorkerProcess:
         with self._changed:

@@ -6,6 +6,7 @@ prints and keeps the end of it, so that a flow that prints 100 MB neither blocks
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -177,7 +178,12 @@ class WorkerProcess:
         if not self._killed_because:
             self._killed_because = because
         if self._process.poll() is None:
-            self._process.kill()
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        # Not the worker alone: a flow may have started processes, and they would be left to nobody.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def death(self) -> str:
         """Why it ended, with the end of what it printed."""
@@ -199,16 +205,22 @@ class WorkerProcess:
 
     def _read_answers(self) -> None:
         assert self._process.stdout is not None
-        while (answer := protocol.read(self._process.stdout)) is not None:
-            self.last_heard = time.monotonic()
-            name = answer.get("run")
-            if name is not None:
-                session = self._sessions.get(name)
-                if session is not None:
-                    session.answers.put(answer)
-            elif answer["is"] != "beat":
-                self._control.put(answer)
-        self._process.kill()  # it closed its pipe: whatever is left of it is of no use
+        with contextlib.suppress(
+            ValueError
+        ):  # not our JSON: the flow wrote into the pipe, and nothing can be told apart
+            while (answer := protocol.read(self._process.stdout)) is not None:
+                self.last_heard = time.monotonic()
+                name = answer.get("run")
+                if name is not None:
+                    session = self._sessions.get(name)
+                    if session is not None:
+                        session.answers.put(answer)
+                elif answer["is"] != "beat":
+                    self._control.put(answer)
+        # It closed its pipe, so whatever is left of it is of no use. Given a moment, it tells its own exit code.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1)
+        self._kill_group()
         self._process.wait()
         with self._lock:
             self._ended = True
