@@ -95,7 +95,8 @@ def replay(ports: Ports, identifier: str) -> DeadLetter:
     letter = find(ports, identifier)
     message = OutgoingMessage(
         body=letter.body,
-        message_id=f"{letter.message_id}/replay/{ports.clock.now():%Y%m%dT%H%M%S}",  # else duplicate detection drops it
+        # Another id, else duplicate detection drops it.
+        message_id=f"{letter.id}/replay/{ports.clock.now():%Y%m%dT%H%M%S}",
         session_id=letter.session_id,
         correlation_id=letter.chain,
     )

@@ -6,11 +6,17 @@ chain as session, so that one consumer at a time advances a chain.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
+from typing import Final
 
 from shared.chain.messages import QUEUE_OF, Command, Event, Queue
 from shared.chain.state import Outgoing
 from shared.ports import OutgoingMessage, Ports
+
+LONGEST_MESSAGE_ID: Final = 128
+"""Characters of a MessageId in Service Bus:
+https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas."""
 
 
 def addressed(outgoing: Outgoing) -> tuple[Queue, OutgoingMessage]:
@@ -27,12 +33,20 @@ def envelope(
     """The envelope of a command or an event."""
     return OutgoingMessage(
         body=message.model_dump_json().encode(),
-        message_id=message_id,
+        message_id=_fitting(message_id),
         session_id=session,
         deliver_at=due,
         subject=type(message).__name__,
         correlation_id=message.chain,
     )
+
+
+def _fitting(message_id: str) -> str:
+    """The id, or its beginning and its digest where it is longer than Service Bus takes: the same id stays the same."""
+    if len(message_id) <= LONGEST_MESSAGE_ID:
+        return message_id
+    digest = hashlib.sha256(message_id.encode()).hexdigest()[:32]
+    return f"{message_id[: LONGEST_MESSAGE_ID - 33]}-{digest}"
 
 
 def send_event(ports: Ports, event: Event) -> None:

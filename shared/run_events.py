@@ -77,4 +77,4 @@ def _look(ports: Ports, event: dict[str, Any]) -> None:
             command = RunCell(**fields, cell=cell)
     except (ValidationError, ValueError) as error:
         raise Malformed(f"The tags of run {data.get('runId')} do not name a command: {tags}") from error
-    send_command(ports, command, f"{command.id}/run-event/{event.get('id', '')}"[:128], now)
+    send_command(ports, command, f"{command.id}/run-event/{event.get('id', '')}", now)
