@@ -22,7 +22,7 @@ class Score:
     to_default: float | None = None
     """Difference to the default choice."""
     to_baseline: float | None = None
-    """Difference to the registered version."""
+    """Difference to the baseline, which is the registered version."""
 
 
 @dataclass(frozen=True)

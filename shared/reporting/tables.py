@@ -42,7 +42,7 @@ METRIC_COLUMNS: Final = (
     "is_candidate",
     "is_default",
     "difference_to_default",
-    "difference_to_registered",
+    "difference_to_baseline",
 )
 
 

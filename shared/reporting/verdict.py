@@ -41,7 +41,7 @@ def reading(facts: Facts) -> Reading:
         headline = f"Not good enough: {facts.candidate or 'no choice'} misses {len(missed)} of {_gates(len(gates))}"
         return Reading("bad", headline, (*(_missed(gate) for gate in missed), *regressions, *chosen))
     if regressions:
-        return Reading("warn", "Worse than the registered version", (*regressions, *chosen))
+        return Reading("warn", "Worse than the registered baseline", (*regressions, *chosen))
     if gates:
         headline = f"Good: {facts.candidate} meets {'its gate' if len(gates) == 1 else f'all {len(gates)} gates'}"
         return Reading("good", headline, (*chosen, *_tightest(gates)))
@@ -126,7 +126,7 @@ def _chosen(facts: Facts) -> tuple[str, ...]:
 
 def _missed(gate: GateResult) -> str:
     value = "is missing" if gate.value is None else f"is {number(gate.value)}"
-    against = "" if gate.baseline is None else f" (registered version: {number(gate.baseline)})"
+    against = "" if gate.baseline is None else f" (baseline: {number(gate.baseline)})"
     return f"{gate.metric} of {gate.evaluator} on {gate.dataset} {value}; it must be {gate.limit}{against}."
 
 
@@ -134,7 +134,7 @@ def _tightest(gates: Iterable[GateResult]) -> tuple[str, ...]:
     worse = [g for g in gates if g.value is not None and g.baseline is not None and g.value != g.baseline]
     return tuple(
         f"{g.metric} of {g.evaluator} on {g.dataset}: {difference((g.value or 0) - (g.baseline or 0))} "
-        "against the registered version."
+        "against the registered baseline."
         for g in worse[:4]
     )
 

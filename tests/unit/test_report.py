@@ -80,13 +80,13 @@ def test_a_missed_gate_is_the_verdict_with_value_and_limit(ports: Ports, chain: 
     assert "accuracy of classification on tickets_mixed is 0.88; it must be at least 0.95" in html
 
 
-def test_a_regression_against_the_registered_version_is_the_verdict(ports: Ports) -> None:
+def test_a_regression_against_the_baseline_is_the_verdict(ports: Ports) -> None:
     chain = samples.sample_chain(ChainKind.DATASET)
     samples.write_results(ports.blobs, chain)
     regression = "accuracy of classification on tickets_mixed fell from 0.91 to 0.88."
     write_gates(ports.blobs, chain.id, GatesDocument(candidate_label="default", regressions=(regression,)))
     html = ports.blobs.read("reports", reporting.build(ports, chain, final=False).blob).decode()
-    assert "Worse than the registered version" in html
+    assert "Worse than the registered baseline" in html
     assert regression in html
 
 
@@ -249,7 +249,7 @@ def test_the_best_of_a_metric_is_marked_once_and_differences_are_told(ports: Por
     best = [r for r in accuracy if r["is_best"] == "true"]
     assert [r["variant"] for r in best] == ["classify.examples"]
     assert float(best[0]["difference_to_default"]) == pytest.approx(0.14)
-    assert float(best[0]["difference_to_registered"]) == pytest.approx(0.07)
+    assert float(best[0]["difference_to_baseline"]) == pytest.approx(0.07)
 
 
 def test_where_less_is_better_the_lowest_value_is_the_best(ports: Ports, chain: Chain) -> None:
