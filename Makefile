@@ -88,7 +88,7 @@ $(READY): requirements.lock
 	echo "Installing $$(grep -c '^[a-z].*==' requirements.lock) packages from requirements.lock with $$uv"; \
 	export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
 	[ "$$($(UV) --version 2>/dev/null | cut -d ' ' -f 2)" = "$${uv#uv==}" ] || $(PYTHON) -m pip install --quiet "$$uv"; \
-	$(UV) pip sync --quiet --require-hashes --python $(PYTHON) $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"} requirements.lock \
+	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(PYTHON) $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"} requirements.lock \
 	  || { echo 'uv could not install the packages; trying pip' >&2; \
 	       $(PYTHON) -m pip install --quiet --require-hashes -r requirements.lock; }; \
 	touch $(READY)
