@@ -113,7 +113,7 @@ def _upload(use_case: UseCase, asked: Asked) -> Upload:
 
 
 def _steps(use_case: UseCase, kind: ChainKind) -> tuple[str, ...]:
-    """The plan's steps if all goes well: without those that answer a failure or a regression."""
+    """The plan's steps if all goes well: without those that answer a failure, a cancellation or a regression."""
     deploys = kind is ChainKind.CD or (use_case.deployment is not None and use_case.deployment.after_ci)
-    left_out = {Step.ROLLBACK, Step.ALERT} | (set() if deploys else set(DEPLOYING))
+    left_out = {Step.CANCELLATION, Step.ROLLBACK, Step.ALERT} | (set() if deploys else set(DEPLOYING))
     return tuple(step.replace("_", " ") for step in PLANS[kind] if step not in left_out)
