@@ -94,24 +94,12 @@ def cancel(
 
 
 def _answer(identifier: str, verdict: Verdict, comment: str, by: str | None, *, wait: float, as_json: bool) -> None:
-    from shared.chain.messages import ApprovalAnswered
-    from shared.envelopes import send_event
+    from shared.approvals import answers
 
     wired = wiring.ports()
     chain = wiring.chain_named(wired, identifier)
-    approval = _open_approval(chain)
-    approver = _approver(chain, approval, by)
-    now = wired.clock.now()
-    event = ApprovalAnswered(
-        id=f"{chain.id}/approval/{approval.evidence[:12]}/{approver}/{verdict}",
-        chain=chain.id,
-        at=now,
-        approver=approver,
-        verdict=verdict,
-        comment=comment,
-        evidence=approval.evidence,
-    )
-    send_event(wired, event)
+    approver = _approver(chain, _open_approval(chain), by)
+    answers.give(wired, chain, approver=approver, verdict=verdict, comment=comment)
     after = _wait(wired, chain.id, wait, lambda c: c.approval is None or c.approval.verdict is not None)
     decided = after.approval
     if as_json:
