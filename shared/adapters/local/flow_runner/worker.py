@@ -7,6 +7,7 @@ flow code is loaded, so that a flow may print and read as it likes.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -184,6 +185,7 @@ def main(parent: int, scratch: Path) -> NoReturn:
         isolation.metrics_per_run()
         model_calls.install()
         scheduling.run_lone_nodes_in_place()
+        gc.freeze()  # what was imported stays: no collection need look at its 200,000 objects again
     except ImportError as error:
         worker.send({"is": "unusable", "reason": f"prompt flow itself cannot be imported: {load_error(error)}"})
         os._exit(1)
