@@ -86,7 +86,8 @@ def _with_variant(
     chosen = variants.get(name) or block.get("default_variant_id")
     if chosen not in known:
         raise BusinessFailure(
-            f"{where}: `node_variants` has no variant {chosen!r} of the node {name!r}; it has {_listed(known) or 'none'}."
+            f"{where}: the node {name!r} has no variant {chosen!r} in `node_variants`; it has"
+            f" {_listed(known) or 'none'}."
         )
     return {"name": name, **{key: value for key, value in known[chosen]["node"].items() if key != "name"}}
 
