@@ -102,21 +102,30 @@ def upload(
     use_case: Annotated[str, typer.Option("--use-case", "-u", help="The use case that it belongs to.")],
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Which of its datasets it replaces.")],
     *,
+    log: Annotated[
+        bool, typer.Option("--log", help="It is a production log: `submit --kind post_production` evaluates it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Upload a dataset; where the functions run, that starts a re-evaluation of the use case."""
     from shared.datasets.read import rows
+    from shared.datasets.uploads import DATASETS, LOGS
     from shared.names import checked
+
+    container = LOGS if log else DATASETS
 
     name = f"{checked(use_case, 'The use case')}/{checked(dataset, 'The dataset')}/{file.name}"
     count = sum(1 for _ in rows(file, file.name))  # a file that cannot be read must not reach the container
     wired = wiring.ports()
     with file.open("rb") as stream:
-        wired.blobs.write(DATASETS, name, stream)
+        wired.blobs.write(container, name, stream)
     if as_json:
-        print_json({"container": DATASETS, "blob": name, "rows": count})
+        print_json({"container": container, "blob": name, "rows": count})
+    elif log:
+        follow_up = f"`python -m genaiops submit {use_case} --kind post_production --dataset {name}` evaluates it."
+        say(f"Uploaded {count} rows as {container}/{name}. {follow_up}")
     else:
-        say(f"Uploaded {count} rows as {DATASETS}/{name}. `python -m genaiops status` shows the chain that it starts.")
+        say(f"Uploaded {count} rows as {container}/{name}. `python -m genaiops status` shows the chain that it starts.")
 
 
 def _say_sent(wired: Ports, chain: str, request: ChainRequest, status: ChainStatus | None, *, as_json: bool) -> None:

@@ -35,7 +35,7 @@ class DatasetUpload(BaseModel):
 
     name: Name
     blob: Annotated[str, Field(max_length=1_024)]
-    """The blob's name in the container `datasets`: `<use case>/<dataset>/<file>`."""
+    """The blob's name in the container `datasets` (post_production: `logs`): `<use case>/<dataset>/<file>`."""
 
 
 class ChainRequest(Message):

@@ -16,7 +16,10 @@ from shared.ports import OutgoingMessage, Ports
 
 log = logging.getLogger("genaiops.datasets")
 
-CONTAINER: Final = "datasets"
+DATASETS: Final = "datasets"
+"""Container whose every new blob starts a re-evaluation."""
+LOGS: Final = "logs"
+"""Container of production logs: they wait until a post_production chain is asked for."""
 
 
 def dataset_uploaded(ports: Ports, blob: str, etag: str) -> None:

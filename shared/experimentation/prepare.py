@@ -16,6 +16,7 @@ from shared import chain_store, model_connections
 from shared.answers import answer_to
 from shared.chain.messages import ApprovalTerms, AssetRef, ChainKind, ChainPrepared, DatasetUpload, PrepareChain
 from shared.chain.state import Chain
+from shared.datasets.uploads import DATASETS, LOGS
 from shared.digests import json_digest
 from shared.errors import BusinessFailure, Conflict, NotFound
 from shared.experimentation import assembly, frozen
@@ -27,7 +28,6 @@ from shared.use_case import bundle, opened
 from shared.use_case.model import UseCase
 
 REPORTS: Final = "reports"
-UPLOADS: Final = "datasets"
 
 
 def prepare(ports: Ports, chain: Chain, command: PrepareChain) -> ChainPrepared:
@@ -132,7 +132,8 @@ def _bundle(ports: Ports, chain: Chain) -> str:
 def _planned(ports: Ports, chain: Chain, use_case: UseCase, digest: str, scratch: Path) -> assembly.Preparation:
     request = chain.request
     models = _models(ports, use_case)
-    upload = _fetched(ports, request.dataset, scratch) if request.dataset else None
+    container = LOGS if request.kind is ChainKind.POST_PRODUCTION else DATASETS
+    upload = _fetched(ports, container, request.dataset, scratch) if request.dataset else None
     if request.kind is ChainKind.POST_PRODUCTION:
         if upload is None:
             raise BusinessFailure("A post_production request needs `dataset`: the production log that was uploaded.")
@@ -142,17 +143,17 @@ def _planned(ports: Ports, chain: Chain, use_case: UseCase, digest: str, scratch
     return assembly.prepare(use_case, digest, models, selection=request.variants, upload=upload)
 
 
-def _fetched(ports: Ports, uploaded: DatasetUpload, scratch: Path) -> frozen.Upload:
+def _fetched(ports: Ports, container: str, uploaded: DatasetUpload, scratch: Path) -> frozen.Upload:
     """Copy an upload to where it can be read, and freeze it by content: the next upload replaces its blob."""
     path = scratch / PurePosixPath(uploaded.blob).name
     sha = hashlib.sha256()
     try:
-        with ports.blobs.open(UPLOADS, uploaded.blob) as source, path.open("wb") as copy:
+        with ports.blobs.open(container, uploaded.blob) as source, path.open("wb") as copy:
             while chunk := source.read(1 << 20):
                 sha.update(chunk)
                 copy.write(chunk)
     except NotFound:
-        raise BusinessFailure(f"There is no upload {uploaded.blob!r} in the container `datasets`.") from None
+        raise BusinessFailure(f"There is no upload {uploaded.blob!r} in the container `{container}`.") from None
     blob = f"datasets/{sha.hexdigest()}"
     _freeze(ports, blob, path)
     return frozen.Upload(name=uploaded.name, path=path, container=opened.CONTAINER, blob=blob)

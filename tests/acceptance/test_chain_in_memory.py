@@ -7,7 +7,7 @@ import json
 import pytest
 
 from shared.adapters.memory.runner import MemoryFlowRunner
-from shared.chain.messages import CancelRequested, Queue, Verdict
+from shared.chain.messages import CancelRequested, DatasetUpload, Queue, Verdict
 from shared.chain.state import ChainStatus
 from shared.ports import AssetKind, NoticeKind, RunStatus
 from tests.memory_world import World, accuracy, exact, small_flow
@@ -169,3 +169,33 @@ def test_cancelling_a_chain_stops_its_runs(tmp_path):
     world.pump()
     assert world.chain(chain_id).status is ChainStatus.CANCELLED
     assert {slow.look(spec.name).status for spec in slow.started} == {RunStatus.CANCELLED}
+
+
+def test_a_production_log_is_evaluated_without_running_the_flow(world):
+    log = b'{"question": "one", "answer": "ONE"}\n{"question": "two", "answer": "two!"}\n'
+    world.blobs.write("logs", "small/november/log.jsonl", log)
+    chain_id = world.request("post_production", dataset=DatasetUpload(name="november", blob="small/november/log.jsonl"))
+    world.pump()
+    chain = world.chain(chain_id)
+    assert chain.status is ChainStatus.SUCCEEDED, world.log(chain_id)
+    assert chain.progress.runs_completed == chain.progress.evaluations_completed == 1
+    assert [spec.flow.name for spec in world.runner.started] == ["evaluate"]
+    assert world.registry.list(AssetKind.MODEL) == []
+    assert b"november" in world.blobs.read("reports", f"{chain_id}/metrics.csv")
+
+
+def test_a_dataset_chain_holds_the_registered_flow_against_its_baseline_and_alerts(world):
+    world.request()
+    world.pump()
+    worse = b'{"question": "one", "answer": "1"}\n{"question": "two", "answer": "TWO"}\n'
+    world.blobs.write("datasets", "small/questions/q.jsonl", worse)
+    chain_id = world.request("dataset", dataset=DatasetUpload(name="questions", blob="small/questions/q.jsonl"))
+    world.pump()
+    chain = world.chain(chain_id)
+    assert chain.status is ChainStatus.FAILED
+    assert (
+        "exact.accuracy of default on questions is 0.5; it must be at most 0.1 below the baseline of 1" in chain.reason
+    )
+    (alert,) = world.notifier.of_kind(NoticeKind.ALERT)
+    assert alert.title == "small is worse on the new version of questions"
+    assert len(world.registry.list(AssetKind.MODEL)) == 1
