@@ -202,6 +202,7 @@ def _approval_hint(chain: Chain) -> str:
     return (
         f"Waits for approval by {' or '.join(approval.approvers)} until {when(approval.deadline)}: "
         f"python -m genaiops approve {chain.id}"
+        + (f" --as {approval.approvers[0]}" if len(approval.approvers) > 1 else "")
     )
 
 
