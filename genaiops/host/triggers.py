@@ -95,7 +95,7 @@ def _read(function: Any, settings: Mapping[str, str]) -> AnyTrigger:
         elif kind != "http":
             raise HostError(
                 f"The function {name} uses the binding {kind!r}, which the embedded host does not serve. "
-                "Send and read through the ports in `shared/ports.py` instead."
+                "Send and read through the ports in `shared/ports/` instead."
             )
     if trigger is None:
         raise HostError(f"The function {name} has no trigger. Give it one, or remove its registration.")

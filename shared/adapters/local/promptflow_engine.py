@@ -6,6 +6,7 @@ prompt flow is imported: the results are plain dictionaries.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,25 @@ from shared.connections import Connection
 from shared.errors import BusinessFailure
 
 DAG_FILE: Final = "flow.dag.yaml"
+_QUIET: Final = {
+    # prompt flow's telemetry client calls out when it is merely imported, whatever pf.yaml says.
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+    "PF_DISABLE_TRACING": "true",  # tokens are counted at the client, for less than the tracing costs
+    "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+}
+
+
+def engine_environment() -> dict[str, str]:
+    """What a process that runs flow code inherits: no settings of ours and no connections (both hold secrets)."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GENAIOPS_") and '"api_key"' not in value
+    }
+    return {**inherited, **_QUIET}
 
 
 def read_dag(flow: Path) -> dict[str, Any]:

@@ -16,22 +16,13 @@ from threading import Thread
 from typing import Any, Final
 
 import shared
+from shared.adapters.local.promptflow_engine import engine_environment
 
 _MODULE: Final = "shared.adapters.local.endpoints.serve"
 _ROOT: Final = Path(shared.__file__).parent.parent
 _TAIL_CHUNKS: Final = 64
 _CHUNK: Final = 1024
 _REASON_CHARACTERS: Final = 1000
-_QUIET: Final = {
-    # prompt flow's telemetry client calls out when it is merely constructed, whatever pf.yaml says.
-    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
-    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
-    "PF_DISABLE_TRACING": "true",
-    "PF_LOGGING_LEVEL": "WARNING",
-    "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONUTF8": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -164,11 +155,10 @@ class ServedProcess:
 
 
 def _environment(orders: ServeOrders) -> dict[str, str]:
-    """The host's environment without this program's settings and without connections: a flow gets only its own."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GENAIOPS_") and '"api_key"' not in value
+    """The served process's environment: the flow's own variables, and prompt flow kept quiet and apart."""
+    own = {
+        "PF_HOME_DIRECTORY": str(orders.scratch),
+        "PF_LOGGING_LEVEL": "WARNING",
+        "PROMPTFLOW_PROJECT_PATH": str(orders.flow),
     }
-    own = {"PF_HOME_DIRECTORY": str(orders.scratch), "PROMPTFLOW_PROJECT_PATH": str(orders.flow)}
-    return {**inherited, **_QUIET, **orders.environment, **own}
+    return {**engine_environment(), **orders.environment, **own}

@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from shared.adapters.local.flow_runner import protocol
+from shared.adapters.local.promptflow_engine import engine_environment
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunSpec
 
@@ -235,17 +236,14 @@ class WorkerProcess:
 
 
 def _environment(scratch: Path) -> Mapping[str, str]:
-    """The worker's environment: ours without our settings (they hold secrets), and prompt flow kept quiet and apart."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GENAIOPS_")}
+    """The worker's environment: prompt flow kept quiet and apart."""
     return {
-        **inherited,
+        **engine_environment(),
         "PYTHONPATH": str(_ROOT),
-        "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8:backslashreplace",
         "PYTHONFAULTHANDLER": "1",
         "PF_HOME_DIRECTORY": str(scratch / "promptflow"),
         "PF_LOGGING_LEVEL": "CRITICAL",
-        "PF_DISABLE_TRACING": "true",  # we count tokens at the client, for less than the tracing costs
         "PF_SKIP_SERIALIZATION_CHECK": "true",  # outputs are checked once, by us
     }
 

@@ -1,0 +1,114 @@
+"""Endpoints: online endpoints with deployments and traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from shared.connections import Connection
+
+
+@dataclass(frozen=True)
+class DeploymentSpec:
+    """One deployment of a registered flow behind an endpoint."""
+
+    endpoint: str
+    name: str
+    """Named by the flow's content hash: deploying the same content again finds the deployment."""
+    flow: Path
+    flow_digest: str
+    flow_version: str
+    variants: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class DeploymentState(StrEnum):
+    """Where a deployment is."""
+
+    CREATING = "creating"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class DeploymentInfo:
+    """A deployment as its platform sees it. Counts are of requests since it was created."""
+
+    endpoint: str
+    name: str
+    flow_version: str
+    state: DeploymentState
+    reason: str = ""
+    created: bool = False
+    """Only from `deploy`: whether this call created it."""
+    requests: int = 0
+    errors: int = 0
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """As given in the DeploymentSpec: tells, after a crash too, which chain created it."""
+
+
+@dataclass(frozen=True)
+class EndpointInfo:
+    """An endpoint: its stable address, its traffic and its deployments."""
+
+    name: str
+    url: str
+    traffic: Mapping[str, int]
+    """Deployment → percent."""
+    deployments: tuple[DeploymentInfo, ...]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of an endpoint."""
+
+    status: int
+    body: bytes
+    latency_ms: float
+    deployment: str
+    """Which deployment answered."""
+
+
+class Endpoints(Protocol):
+    """Online endpoints with deployments and traffic."""
+
+    def deploy(self, spec: DeploymentSpec) -> DeploymentInfo:
+        """Begin to create the deployment at 0 % traffic, or find it. Never waits until it is ready."""
+        ...
+
+    def look(self, endpoint: str, deployment: str) -> DeploymentInfo:
+        """Raises NotFound."""
+        ...
+
+    def describe(self, endpoint: str) -> EndpointInfo:
+        """Raises NotFound."""
+        ...
+
+    def list(self) -> list[EndpointInfo]:
+        """All endpoints, by name."""
+        ...
+
+    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
+        """Replace the traffic split; it must sum to 0 or 100 and name existing deployments, else BusinessFailure."""
+        ...
+
+    def invoke(self, endpoint: str, payload: Mapping[str, object], deployment: str | None = None) -> Invocation:
+        """Score one request, through the split or on the named deployment. An HTTP error is a status, no exception.
+
+        Raises:
+            NotFound: no such endpoint or deployment.
+            Transient: nothing answered: no traffic, or no deployment of it is ready.
+        """
+        ...
+
+    def remove(self, endpoint: str, deployment: str) -> None:
+        """Delete the deployment (its traffic must be 0, else BusinessFailure); one that does not exist is no error."""
+        ...

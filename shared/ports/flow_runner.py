@@ -1,0 +1,79 @@
+"""FlowRunner: runs flows; the engine behind it (prompt flow today) shows nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from shared.connections import Connection
+from shared.results import LineRecord, RunRecord
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run of a flow (standard or evaluation) over lines."""
+
+    name: str
+    """`<chain>-<cell>`, or `<chain>-<cell>-<evaluator>`: starting the same name again finds the run."""
+    flow: Path
+    """Folder of the flow (holding `flow.dag.yaml`), inside an unpacked bundle that nobody changes."""
+    flow_digest: str
+    """Content hash of the flow folder: runs of the same digest share a warm worker."""
+    lines: Sequence[Mapping[str, object]] | Iterable[Mapping[str, object]]
+    """The mapped inputs, one mapping a line, in order."""
+    variants: Mapping[str, str] = field(default_factory=dict)
+    """Node → variant; nodes not named use their default variant."""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    """`<node>.<input>` → value, set on top of the variant."""
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables for the flow's process."""
+    aggregate: bool = True
+    """Run the flow's aggregation nodes over all completed lines, for metrics."""
+    concurrency: int = 32
+    """Lines in flight."""
+    line_timeout_s: float = 120.0
+    tolerated_failures: float = 0.0
+    """Share of lines (0 to 1) that may fail before the run counts as failed."""
+
+
+class RunStatus(StrEnum):
+    """Where a run is."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What is known of a run. `lines` is empty while it runs, and is read once."""
+
+    status: RunStatus
+    record: RunRecord | None = None
+    lines: Iterable[LineRecord] = ()
+
+
+class FlowRunner(Protocol):
+    """Runs flows. The engine behind it (prompt flow today) shows nowhere else."""
+
+    def start(self, spec: RunSpec) -> RunOutcome:
+        """Start the run, or find the one of that name. A runner may return only when it has ended (the local one does).
+
+        Raises:
+            BusinessFailure: the flow cannot be run at all (does not load, a package is missing, its process died).
+            Throttled, Transient: try again.
+        """
+        ...
+
+    def look(self, name: str) -> RunOutcome:
+        """Look at a run that was started. Raises NotFound."""
+        ...
+
+    def cancel(self, name: str) -> None:
+        """Stop a run; one that has ended or does not exist is no error."""
+        ...
