@@ -195,7 +195,7 @@ def test_the_use_case_is_valid_and_its_pull_request_overlay_runs_fewer_rows() ->
     whole = load(ROOT / "flows" / "ticket_triage", "dev", data=ROOT / "data")
     overlaid = load(ROOT / "flows" / "ticket_triage", "pr", data=ROOT / "data")
     assert [dataset.max_rows for dataset in whole.datasets] == [None, None]
-    assert [dataset.max_rows for dataset in overlaid.datasets] == [8, 8]
+    assert [dataset.max_rows for dataset in overlaid.datasets] == [16, 16]
     assert [dataset.name for dataset in overlaid.datasets] == [dataset.name for dataset in whole.datasets]
     assert overlaid.gates == whole.gates
 
