@@ -45,7 +45,9 @@ def run(*, interactive: bool = False) -> int:
     say(f"\nThe demo took {time.monotonic() - begun:.0f} s. No process is left running.")
     for line in story.surprises:
         say(f"NOT AS PROMISED: {line}", "red")
-    say(f"To look around: GENAIOPS_HOME={_shown(settings.home)} make start   (dashboard and endpoint then answer again)")
+    say(
+        f"To look around: GENAIOPS_HOME={_shown(settings.home)} make start   (dashboard and endpoint then answer again)"
+    )
     return 1 if story.surprises else 0
 
 
