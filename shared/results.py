@@ -4,6 +4,7 @@ Layout in the container `results` (JSON Lines and JSON, UTF-8):
 
     <chain>/<cell>/lines.jsonl                         LineRecord per line, in line order
     <chain>/<cell>/run.json                            RunRecord; written last, so that its presence means "complete"
+    <chain>/<cell>/progress.json                       {"lines": n}: lines ended so far, for whoever watches
     <chain>/<cell>/evaluations/<evaluator>/lines.jsonl   LineRecord per line: outputs are the line's scores
     <chain>/<cell>/evaluations/<evaluator>/run.json      RunRecord: metrics are the aggregated ones
 

@@ -1,6 +1,6 @@
-"""How far a chain is, read from its state and from what its runs have left behind: steps, runs, evaluations, lines.
+"""How far a chain is, read from its state and from what its runs leave behind: steps, runs, evaluations, lines.
 
-A run's `run.json` is written last, so its presence means that all its lines are done.
+A run's `run.json` is written last: its presence means that all its lines are done. Before it, the run notes how many.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from genaiops.cli.outcome import TimedOut
 from genaiops.cli.output import duration
 from shared import chain_store, results
 from shared.errors import NotFound
+from shared.experimentation.progress import FILE, lines_ended
 
 if TYPE_CHECKING:
     from shared.chain.state import Chain, LogEntry
@@ -89,13 +90,14 @@ def rows_of_steps(chain: Chain) -> list[tuple[str, str, str, str]]:
 
 
 class Lines:
-    """Counts the lines that are done, looking again only when the chain has moved."""
+    """Counts the lines that are done: those of runs that have ended, and those noted of runs under way."""
 
     def __init__(self, ports: Ports, chain: str) -> None:
         self._ports = ports
         self._chain = chain
         self._prepared: PreparedChain | None = None
-        self._counted: tuple[object, int] = (None, 0)
+        self._ended: set[str] = set()
+        """Cells whose run has ended: they are not looked at again."""
 
     def count(self, chain: Chain) -> tuple[int, int]:
         """Lines done, lines planned."""
@@ -103,11 +105,17 @@ class Lines:
         if prepared is None:
             return 0, 0
         rows = {cell.name: prepared.dataset(cell.dataset).rows for cell in prepared.cells}
-        if self._counted[0] != chain.progress:
-            names = (info.name.split("/") for info in self._ports.blobs.list(results.CONTAINER, f"{self._chain}/"))
-            done = sum(rows.get(parts[1], 0) for parts in names if len(parts) == 3 and parts[2] == "run.json")
-            self._counted = (chain.progress, done)
-        return self._counted[1], sum(rows.values())
+        if len(self._ended) < len(rows):
+            return self._look(rows), sum(rows.values())
+        return sum(rows.values()), sum(rows.values())
+
+    def _look(self, rows: dict[str, int]) -> int:
+        names = (info.name.split("/") for info in self._ports.blobs.list(results.CONTAINER, f"{self._chain}/"))
+        files = {(parts[1], parts[2]) for parts in names if len(parts) == 3 and parts[1] in rows}
+        self._ended |= {cell for cell, file in files if file == "run.json"}
+        under_way = {cell for cell, file in files if file == FILE} - self._ended
+        noted = (lines_ended(self._ports.blobs, results.cell_folder(self._chain, cell)) for cell in under_way)
+        return sum(rows[cell] for cell in self._ended) + sum(noted)
 
     def _read_prepared(self, chain: Chain) -> PreparedChain | None:
         if self._prepared is None and chain.progress.cells:
@@ -126,7 +134,7 @@ def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: fl
     """
     begun = time.monotonic()
     lines = Lines(ports, identifier)
-    etag_before, logged = "", 0
+    etag_before, logged, done_before = "", 0, 0
     while True:
         waited = time.monotonic() - begun
         try:
@@ -139,12 +147,12 @@ def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: fl
                 ) from None
             time.sleep(INTERVAL)
             continue
-        if etag != etag_before:
+        done, planned = lines.count(chain)
+        if etag != etag_before or done != done_before:
             entries = tuple(entry for entry in chain_store.read_log(ports.blobs, identifier) if entry.number > logged)
             logged = entries[-1].number if entries else logged
-            done, planned = lines.count(chain)
             yield Snapshot(chain, entries, done, planned)
-            etag_before = etag
+            etag_before, done_before = etag, done
             if chain.status.is_final and not chain.journal:  # the last lines of the log are appended after the write
                 return
         if timeout is not None and waited >= timeout:

@@ -112,7 +112,8 @@ def held(
             limits.append((f"at most {gate.at_most:g}", value is not None and value <= gate.at_most, None, True))
         if gate.max_drop is not None:
             near = value is not None and (before is None or value >= before - gate.max_drop - ROUNDING)
-            limits.append((f"at most {gate.max_drop:g} below the baseline", near, before, False))
+            known = "" if before is not None else " (there is none yet)"
+            limits.append((f"at most {gate.max_drop:g} below the baseline{known}", near, before, False))
         for limit, passed, compared, lower_is_better in limits:
             yield GateResult(
                 evaluator=gate.evaluator,

@@ -18,6 +18,7 @@ from shared.datasets import mapping
 from shared.datasets.read import rows
 from shared.errors import BusinessFailure, NotFound
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedDataset
+from shared.experimentation.progress import ProgressNotes
 from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
 from shared.results import LineRecord, LineStatus, RunRecord, cell_folder
 from shared.use_case.opened import open_use_case
@@ -103,6 +104,7 @@ def _outcome(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, *,
             concurrency=use_case.concurrency,
             line_timeout_s=use_case.line_timeout_s,
             tolerated_failures=use_case.tolerated_failures,
+            on_progress=ProgressNotes(ports, cell_folder(chain.id, cell.name)),
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +38,8 @@ class RunSpec:
     line_timeout_s: float = 120.0
     tolerated_failures: float = 0.0
     """Share of lines (0 to 1) that may fail before the run counts as failed."""
+    on_progress: Callable[[int], None] | None = None
+    """Told how many lines have ended: by a runner here as they end, by a cloud's when it learns; never raises."""
 
 
 class RunStatus(StrEnum):

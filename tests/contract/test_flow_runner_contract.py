@@ -174,3 +174,11 @@ def test_cancelling_what_does_not_run_is_no_error(runner):
     outcome = ended(runner, run)
     runner.cancel(run.name)
     assert runner.look(run.name).status is outcome.status
+
+
+def test_who_watches_is_told_how_many_lines_have_ended(runner):
+    told: list[int] = []
+    ended(runner, spec(("a", "a"), ("b", "c"), ("d", "d"), on_progress=told.append))
+    assert told
+    assert told == sorted(told)
+    assert told[-1] == 3

@@ -88,6 +88,8 @@ class MemoryFlowRunner:
         function = self._flows[spec.flow.name]
         lines = tuple(_line(function, spec, number, inputs) for number, inputs in enumerate(spec.lines))
         completed = [line for line in lines if line.status is LineStatus.COMPLETED]
+        if spec.on_progress is not None:
+            spec.on_progress(len(lines))
         failed = len(lines) - len(completed)
         metrics: Mapping[str, float] = {}
         if spec.aggregate and spec.flow.name in self._aggregations and completed:

@@ -41,6 +41,7 @@ class Drive:
         self._pending: dict[int, Mapping[str, object]] = {}
         self._suspects: deque[tuple[int, Mapping[str, object]]] = deque()
         self._deaths = 0
+        self._ended = 0
         self._summary = Summary(spec)
         self._session: Session | None = None
         self._cancelled = threading.Event()
@@ -138,15 +139,20 @@ class Drive:
             tokens=Tokens(prompt=answer["prompt_tokens"], completion=answer["completion_tokens"]),
             attempts=1 + answer["retries"],
         )
-        self._spool.add(record)
-        self._summary.add(record)
+        self._add(record)
         if "kept" in answer:
             self._spool.keep(number, answer["kept"])
 
     def _fail(self, number: int, inputs: Mapping[str, object], error: str) -> None:
         record = LineRecord(line=number, status=LineStatus.FAILED, inputs=inputs, error=self._redacted(error)[:4_000])
+        self._add(record)
+
+    def _add(self, record: LineRecord) -> None:
         self._spool.add(record)
         self._summary.add(record)
+        self._ended += 1
+        if self._spec.on_progress is not None:
+            self._spec.on_progress(self._ended)
 
     def _aggregate(self, session: Session) -> None:
         for kept in self._spool.kept():
