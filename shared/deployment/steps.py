@@ -1,14 +1,15 @@
 """From a registered flow to a tested endpoint: deploy at 0 %, test directly, shift traffic, test through it, roll back.
 
 What is deployed is the registered version (its bundle, variants and parameters are its tags), named by version and
-content hash, so that every step can be repeated. Nothing waits: while a deployment is being created, the command comes
-back later.
+content hash, so that every step can be repeated. Nothing waits: while a deployment is being created, or comes back
+because its host was restarted, the command comes back later.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
 from shared import model_connections
@@ -47,6 +48,8 @@ def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | 
             return deploy(ports, chain, command)
         case RunEndpointTest():
             record, settings, use_case = _deployed(ports, chain)
+            if _is_coming_back(ports, record.endpoint, [record.deployment]):
+                return LookAgain(ports.settings.look_seconds)
             passed, detail = call(ports, settings, use_case, record.endpoint, record.deployment)
             return EndpointTested(**answer_to(ports, command), passed=passed, detail=detail)
         case ShiftTraffic():
@@ -57,6 +60,8 @@ def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | 
             return TrafficShifted(**answer_to(ports, command), traffic=traffic)
         case RunIntegrationTest():
             record, settings, use_case = _deployed(ports, chain)
+            if _is_coming_back(ports, record.endpoint, record.traffic or {}):
+                return LookAgain(ports.settings.look_seconds)
             passed, detail = call_through_split(ports, settings, use_case, record.endpoint)
             return IntegrationTested(**answer_to(ports, command), passed=passed, detail=detail)
         case RollBack():
@@ -213,6 +218,14 @@ def _settings(use_case: UseCase) -> Deployment:
     if use_case.deployment is None:
         raise BusinessFailure("experiment.yaml has no block `deployment`: it names the endpoint and how it is tested.")
     return use_case.deployment
+
+
+def _is_coming_back(ports: Ports, endpoint: str, deployments: Iterable[str]) -> bool:
+    """Whether one of them is on its way up again. It was ready when the test was ordered, but its host may have been
+    restarted since: that is no reason to fail the test, and with it the chain.
+    """
+    found = [_look(ports, endpoint, name) for name in deployments]
+    return any(info is not None and info.state is DeploymentState.CREATING for info in found)
 
 
 def _look(ports: Ports, endpoint: str, name: str) -> DeploymentInfo | None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.adapters.memory.runner import MemoryFlowRunner
 from shared.chain.messages import CancelRequested, DatasetUpload, Queue, Verdict
 from shared.chain.state import ChainStatus
@@ -89,6 +90,38 @@ def test_a_newer_commit_of_the_branch_supersedes_the_chain_that_waits(world):
     assert world.chain(new).status is ChainStatus.AWAITING_APPROVAL
     world.pump()
     assert world.chain(new).status is ChainStatus.SUCCEEDED
+
+
+class RestartedBeforeItsTests(MemoryEndpoints):
+    """The host is restarted whenever a test of the deployment is about to begin: it has to come up again."""
+
+    restarts = 0
+
+    def restart(self):
+        self.restarts += 1
+        for endpoint in self._endpoints.values():
+            for deployment in endpoint.deployments.values():
+                deployment.looks_left = 3
+
+    def describe(self, endpoint):
+        """The last thing before a deployment is called ready."""
+        found = super().describe(endpoint)
+        self.restart()
+        return found
+
+    def set_traffic(self, endpoint, traffic):
+        super().set_traffic(endpoint, traffic)
+        self.restart()
+
+
+def test_a_deployment_whose_host_is_restarted_before_its_tests_is_waited_for(tmp_path):
+    endpoints = RestartedBeforeItsTests({"small": small_flow})
+    world = World(tmp_path, endpoints=endpoints)
+    chain_id = world.request()
+    world.pump()
+    assert world.chain(chain_id).status is ChainStatus.SUCCEEDED, world.log(chain_id)
+    assert endpoints.restarts == 2
+    assert "Rollback" not in " ".join(world.log(chain_id))
 
 
 def test_a_release_deploys_the_registered_version_with_the_evidence_that_registered_it(world):
