@@ -16,6 +16,7 @@ from typing import Final
 
 from genaiops.host import decoding
 from genaiops.host.blob_client import LocalBlobClient
+from genaiops.host.held_back import FIRST_WAIT, wait_after
 from genaiops.host.invocation import FunctionFailed, invoke
 from genaiops.host.ledger import Ledger, Receipt
 from genaiops.host.triggers import BlobTrigger
@@ -38,8 +39,13 @@ REST: Final = 100
 class BlobFeed:
     """Scans the containers of blob triggers until it is stopped."""
 
-    def __init__(self, triggers: Sequence[BlobTrigger], blobs: BlobStore, ledger: Ledger) -> None:
-        self._triggers, self._blobs, self._ledger = triggers, blobs, ledger
+    def __init__(
+        self, triggers: Sequence[BlobTrigger], blobs: BlobStore, ledger: Ledger, first_wait: float = FIRST_WAIT
+    ) -> None:
+        """`first_wait`: seconds between the first try of a blob that failed and the second."""
+        self._triggers, self._blobs, self._ledger, self._first_wait = triggers, blobs, ledger, first_wait
+        self._not_before: dict[tuple[str, str], tuple[str, float]] = {}
+        """(function, blob) → the ETag that failed and when it is tried again; a new version need not wait."""
         self._workers = Workers("blob", CONCURRENCY)
         self._receipts = {trigger.name: ledger.receipts(trigger.name, trigger.container) for trigger in triggers}
         self._running: set[tuple[str, str]] = set()
@@ -86,6 +92,7 @@ class BlobFeed:
                 if (trigger.name, name) in self._running:
                     continue
                 del receipts[name]
+                self._not_before.pop((trigger.name, name), None)
             self._ledger.forget_receipt(trigger.name, trigger.container, name)
 
     def _offer(self, trigger: BlobTrigger, info: BlobInfo) -> None:
@@ -94,11 +101,15 @@ class BlobFeed:
             seen = receipt is not None and receipt.etag == info.etag
             if (seen and receipt is not None and receipt.settled) or (trigger.name, info.name) in self._running:
                 return
+            failed, due = self._not_before.get((trigger.name, info.name), ("", 0.0))
+            if failed == info.etag and time.monotonic() < due:
+                return
             self._running.add((trigger.name, info.name))
         tries = receipt.tries if seen and receipt is not None else 0
         self._workers.submit(lambda: self._run(trigger, info, tries + 1))
 
     def _run(self, trigger: BlobTrigger, info: BlobInfo, number: int) -> None:
+        key, again = (trigger.name, info.name), True
         try:
             settled = self._call(trigger, info)
             if not settled and number >= TRIES:
@@ -108,9 +119,13 @@ class BlobFeed:
             self._ledger.write_receipt(trigger.name, trigger.container, info.name, receipt)
             with self._lock:
                 self._receipts[trigger.name][info.name] = receipt
+            again = not settled
         finally:
             with self._lock:
-                self._running.discard((trigger.name, info.name))
+                self._not_before.pop(key, None)
+                if again:
+                    self._not_before[key] = (info.etag, time.monotonic() + wait_after(number, self._first_wait))
+                self._running.discard(key)
 
     def _call(self, trigger: BlobTrigger, info: BlobInfo) -> bool:
         argument: object = LocalBlobClient(self._blobs, trigger.container, info.name)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from genaiops.host.blobs import BlobFeed
 from genaiops.host.errors import HostError
+from genaiops.host.held_back import FIRST_WAIT
 from genaiops.host.host_json import HostJson, read_host_json
 from genaiops.host.http import ADDRESS, HttpFeed
 from genaiops.host.keys import FunctionKeys, load_keys
@@ -74,6 +75,7 @@ class Host:
         concurrency: Mapping[str, int] | None = None,
         clock: Clock | None = None,
         drain_timeout_s: float = 30.0,
+        first_wait_s: float = FIRST_WAIT,
     ) -> None:
         """Read the app; it can be read once in its life.
 
@@ -88,6 +90,7 @@ class Host:
             concurrency: queue → messages (or sessions) side by side; otherwise what `host_json` says.
             clock: for locks and timers; by default the machine's.
             drain_timeout_s: how long `stop` waits for functions that run.
+            first_wait_s: how long a message or a blob that failed waits for its second try; each further wait doubles.
 
         Raises:
             HostError: a trigger cannot be served; the text names it.
@@ -100,6 +103,7 @@ class Host:
         self._concurrency = concurrency or {}
         self._clock: Clock = clock or SystemClock()
         self._drain_timeout = drain_timeout_s
+        self._first_wait = first_wait_s
         self._lock = HomeLock(state_dir)
         self._stop_requested = threading.Event()
         self._ledger: Ledger | None = None
@@ -175,8 +179,8 @@ class Host:
         self._http = HttpFeed(routes, self._config.route_prefix, self._keys, self._http_port)
         feeds: list[Feed] = [
             self._http,
-            QueueFeed(queues, self._receiver, self._clock, self._config, self._concurrency),
-            BlobFeed(containers, self._blobs, self._ledger),
+            QueueFeed(queues, self._receiver, self._clock, self._config, self._concurrency, self._first_wait),
+            BlobFeed(containers, self._blobs, self._ledger, self._first_wait),
             TimerFeed(timers, self._clock, self._ledger),
         ]
         for feed in feeds:

@@ -1,8 +1,9 @@
 """Feeds queue triggers: one thread looks for messages, workers run the functions and settle what they got.
 
-A function that returns completes its message; one that raises gives it back, to be delivered again or, after the last
-delivery, to be dead-lettered by the queue. A queue with sessions is taken session by session: the messages of one
-session in order, those of several side by side.
+A function that returns completes its message. One that raises gives it back, to be delivered again or, after the last
+delivery, to be dead-lettered by the queue: not at once, for a fault that passes in a second must not use up all
+deliveries, but after a wait that doubles with each delivery and leaves the worker to others. A queue with sessions is
+taken session by session: the messages of one session in order, those of several side by side.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from genaiops.host import decoding
 from genaiops.host.errors import HostError
+from genaiops.host.held_back import FIRST_WAIT
 from genaiops.host.host_json import HostJson
 from genaiops.host.invocation import FunctionFailed, invoke
-from genaiops.host.renewals import Renewals
+from genaiops.host.settling import Settling, name_of
 from genaiops.host.triggers import DEAD_LETTERS, QueueTrigger
 from genaiops.host.workers import Workers
 from shared.errors import Conflict, NotFound
@@ -60,14 +61,15 @@ class QueueFeed:
         clock: Clock,
         config: HostJson,
         concurrency: Mapping[str, int],
+        first_wait: float = FIRST_WAIT,
     ) -> None:
+        """`first_wait`: seconds between the first delivery of a message that failed and the second."""
         self._receiver, self._config = receiver, config
         self._lanes = [_lane(trigger, config, concurrency) for trigger in triggers]
         self._workers = Workers("queue", sum(lane.limit for lane in self._lanes) or 1)
-        self._renewals = Renewals(clock, config.max_renewal)
-        self._clock = clock
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._settling = Settling(receiver, clock, config.max_renewal, first_wait, self._wake.set)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look, name="queues", daemon=True)
 
@@ -84,21 +86,22 @@ class QueueFeed:
                 raise HostError(
                     f"The function {lane.trigger.name} waits on a queue that is not there. {error}"
                 ) from error
-        self._renewals.start()
+        self._settling.start()
         self._thread.start()
 
     def stop_receiving(self) -> None:
-        """Take no further message; those that functions hold are finished."""
+        """Take no further message; those that functions hold are finished, those that are held back given back."""
         self._stopping.set()
         self._wake.set()
+        self._settling.give_back_all()
 
     def drain(self, timeout: float) -> bool:
         """After `stop_receiving`: wait for the functions that run; False if `timeout` seconds were not enough."""
+        deadline = time.monotonic() + timeout
         if self._thread.ident is not None:
             self._thread.join()
-        drained = self._workers.wait_idle(timeout)
-        self._renewals.stop()
-        return drained
+        idle = self._workers.wait_idle(timeout)
+        return self._settling.stop(max(0.0, deadline - time.monotonic())) and idle
 
     # ---------------------------------------------------------------------------------------------------------- taking
 
@@ -130,7 +133,7 @@ class QueueFeed:
     def _take_messages(self, lane: _Lane, free: int) -> bool:
         messages = self._receiver.receive(lane.trigger.queue, count=free)
         for message in messages:
-            self._renewals.hold(message.lock_token, _name(message), message.locked_until, partial(self._renew, message))
+            self._settling.keep(message)
             self._submit(lane, partial(self._run_message, lane, message))
         return bool(messages)
 
@@ -158,17 +161,14 @@ class QueueFeed:
     # --------------------------------------------------------------------------------------------------------- running
 
     def _run_message(self, lane: _Lane, message: ReceivedMessage) -> None:
-        done = self._invoke(lane.trigger, message)
-        self._renewals.drop(message.lock_token)
-        self._settle(message, done=done)
-        if not done and lane.is_dead_letter:
-            # Only its function takes a message out of there: without a pause it would fail at full speed for ever.
-            lane.next_look = time.monotonic() + PAUSE
+        if self._invoke(lane.trigger, message):
+            self._settling.complete(message)
+        else:
+            self._settling.hold_back(message)
 
     def _run_session(self, lane: _Lane, session: str) -> None:
         queue = lane.trigger.queue
-        key = (queue, session)
-        held, empty_since = False, time.monotonic()
+        kept, failed, empty_since = False, None, time.monotonic()
         try:
             while not self._stopping.is_set():
                 messages = self._receiver.receive(queue, session_id=session)
@@ -178,29 +178,29 @@ class QueueFeed:
                     self._stopping.wait(POLL)
                     continue
                 message = messages[0]
-                if not held:
-                    held = True
-                    length = message.locked_until - self._clock.now()
-                    renew = partial(self._renew_session, queue, session, length)
-                    self._renewals.hold(key, f"session {session} of {queue}", message.locked_until, renew)
-                self._settle(message, done=self._invoke(lane.trigger, message))
+                if not kept:
+                    kept = True
+                    self._settling.keep_session(message)
+                if not self._invoke(lane.trigger, message):
+                    failed = message
+                    return
+                self._settling.complete(message)
                 # The function has probably sent messages: let the look at the other queues not wait.
                 self._wake.set()
                 empty_since = time.monotonic()
         except Conflict:
             log.warning("the session %s of %s was lost; its messages will be delivered again", session, queue)
         finally:
-            self._renewals.drop(key)
-            try:
-                self._receiver.release_session(queue, session)
-            except Conflict:
-                log.debug("the session %s of %s was no longer held", session, queue)
+            if failed is None:
+                self._settling.release_session(queue, session)
+            else:
+                self._settling.hold_session_back(failed)
 
     def _invoke(self, trigger: QueueTrigger, message: ReceivedMessage) -> bool:
         try:
             argument = decoding.service_bus_message(message)
         except Exception:
-            log.exception("%s cannot be decoded for %s", _name(message), trigger.name)
+            log.exception("%s cannot be decoded for %s", name_of(message), trigger.name)
             return False
         try:
             invoke(trigger, argument, message_id=message.message_id)
@@ -208,29 +208,9 @@ class QueueFeed:
             return False
         return True
 
-    def _settle(self, message: ReceivedMessage, *, done: bool) -> None:
-        try:
-            (self._receiver.complete if done else self._receiver.abandon)(message)
-        except Conflict:
-            log.warning("the lock of %s had run out; it will be delivered again", _name(message))
-        except Exception:
-            # Nothing is lost: the lock runs out and the message comes again.
-            log.exception("%s could not be %s", _name(message), "completed" if done else "given back")
-
-    def _renew(self, message: ReceivedMessage) -> datetime:
-        return self._receiver.renew(message).locked_until
-
-    def _renew_session(self, queue: str, session: str, length: timedelta) -> datetime:
-        self._receiver.renew_session(queue, session)
-        return self._clock.now() + length
-
 
 def _lane(trigger: QueueTrigger, config: HostJson, concurrency: Mapping[str, int]) -> _Lane:
     default = config.max_concurrent_sessions if trigger.sessions else config.max_concurrent_calls
     lane = _Lane(trigger, default)
     lane.limit = max(1, concurrency.get(trigger.queue, 1 if lane.is_dead_letter else default))
     return lane
-
-
-def _name(message: ReceivedMessage) -> str:
-    return f"message {message.message_id} of {message.queue}"

@@ -42,7 +42,7 @@ def hosting(
     blobs: BlobStore | None = None,
     **options: Any,
 ) -> Iterator[Host]:
-    options = {"host_json": HOST_JSON, "drain_timeout_s": 10.0} | options
+    options = {"host_json": HOST_JSON, "drain_timeout_s": 10.0, "first_wait_s": 0.01} | options
     host = Host(app, receiver or bus(), blobs or MemoryBlobStore(), folder, 0, **options)
     host.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import azure.functions as func
 import pytest
@@ -84,6 +85,37 @@ def test_a_blob_that_fails_five_times_is_given_up_with_a_poison_record(tmp_path,
         assert (content["FunctionId"], content["BlobName"], content["ETag"]) == ("changed", "bad", etag)
         blobs.write("datasets", "bad", b"y")
         eventually(lambda: len(calls) > 5, "a changed blob gets its five tries anew")
+
+
+def test_a_fault_that_passes_in_a_moment_does_not_use_up_the_tries(tmp_path, blobs):
+    begun, handled = time.monotonic(), []
+
+    def changed(blob: BlobClient) -> None:
+        if time.monotonic() - begun < 0.5:
+            raise OSError("No space left on device")
+        handled.append(blob.blob_name)
+
+    blobs.write("datasets", "a", b"1")
+    with hosting(app_with(changed), tmp_path, blobs=blobs, first_wait_s=0.1):
+        eventually(lambda: handled == ["a"])
+    assert not list(blobs.list("webjobs-blobtrigger-poison"))
+
+
+def test_a_new_version_of_a_blob_does_not_wait_for_the_one_that_failed(tmp_path, blobs):
+    calls = []
+
+    def changed(blob: BlobClient) -> None:
+        content = blob.download_blob().readall()
+        calls.append(content)
+        if content == b"bad":
+            raise RuntimeError("unreadable")
+
+    with hosting(app_with(changed), tmp_path, blobs=blobs, first_wait_s=600):
+        blobs.write("datasets", "a", b"bad")
+        eventually(lambda: calls == [b"bad"])
+        settle()
+        blobs.write("datasets", "a", b"good")
+        eventually(lambda: calls == [b"bad", b"good"])
 
 
 def test_tries_are_counted_over_a_restart(tmp_path, blobs):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 
 import azure.functions as func
 import pytest
 
 from genaiops.host import HostError
+from genaiops.host.held_back import wait_after
 from shared.adapters.local.clock import SystemClock
 from shared.adapters.memory.bus import MemoryBus
 from shared.adapters.queues import QueueConfig
@@ -175,6 +177,93 @@ def test_a_failed_event_comes_again_before_the_next_of_its_session(tmp_path):
     with hosting(app_with(work, "events", sessions=True), tmp_path, queues):
         eventually(lambda: queues.counts("events").active == 0)
     assert order == [(b"1", 1), (b"1", 2), (b"2", 1)]
+
+
+def test_a_fault_that_passes_in_a_moment_does_not_use_up_the_deliveries(tmp_path):
+    begun, tries = time.monotonic(), []
+
+    def work(message: func.ServiceBusMessage) -> None:
+        tries.append(message.delivery_count)
+        if time.monotonic() - begun < 0.5:
+            raise OSError("No space left on device")
+
+    queues = bus()
+    queues.send("work", [message("one")])
+    with hosting(app_with(work), tmp_path, queues, first_wait_s=0.1):
+        eventually(lambda: queues.counts("work").active == 0)
+    assert queues.counts("work").dead_letter == 0, f"buried after the tries {tries}"
+
+
+def test_a_message_that_failed_waits_without_its_worker_and_keeps_its_lock(tmp_path):
+    order = []
+
+    class CountsRenewals(MemoryBus):
+        renewals = 0
+
+        def renew(self, message):
+            self.renewals += 1
+            return super().renew(message)
+
+    def work(message: func.ServiceBusMessage) -> None:
+        order.append((message.get_body(), message.delivery_count))
+        if message.get_body() == b"bad":
+            raise RuntimeError("never")
+
+    queues = CountsRenewals([QueueConfig("work", lock_seconds=0.3)], SystemClock())
+    queues.send("work", [message("bad")])
+    with hosting(app_with(work), tmp_path, queues, concurrency={"work": 1}, first_wait_s=600):
+        eventually(lambda: order)
+        queues.send("work", [message("good")])
+        eventually(lambda: queues.counts("work").active == 1)
+        eventually(lambda: queues.renewals >= 5, "five renewals: more than twice the time of the lock")
+    assert order == [(b"bad", 1), (b"good", 1)]
+
+
+def test_a_session_waits_with_its_failed_event_while_the_only_worker_goes_on_with_others(tmp_path):
+    order = []
+
+    def work(message: func.ServiceBusMessage) -> None:
+        order.append(message.get_body())
+        if message.get_body() == b"bad":
+            raise RuntimeError("never")
+
+    queues = bus(QueueConfig("events", sessions=True))
+    other = queues.consumer()
+    queues.send("events", [message("bad", session="a"), message("after bad", session="a")])
+    app = app_with(work, "events", sessions=True)
+    with hosting(app, tmp_path, queues, concurrency={"events": 1}, first_wait_s=600):
+        eventually(lambda: order)
+        queues.send("events", [message(text, session="b") for text in ("b1", "b2")])
+        eventually(lambda: queues.counts("events").active == 2)
+        assert other.accept_session("events") is None, "the session stays held, or its order would be lost"
+    assert order == [b"bad", b"b1", b"b2"]
+
+
+def test_stopping_gives_back_at_once_what_is_held_back(tmp_path):
+    failed, queues = [], bus(QueueConfig("work"), QueueConfig("events", sessions=True))
+
+    def work(message: func.ServiceBusMessage) -> None:
+        failed.append(message.get_body())
+        raise RuntimeError("not now")
+
+    def event(message: func.ServiceBusMessage) -> None:
+        failed.append(message.get_body())
+        raise RuntimeError("not now")
+
+    app = app_with(work)
+    add(app, event, "events", sessions=True)
+    queues.send("work", [message("1")])
+    queues.send("events", [message("2", session="chain")])
+    with hosting(app, tmp_path, queues, first_wait_s=600) as host:
+        eventually(lambda: len(failed) == 2)
+        assert host.stop()
+        (given_back,) = queues.consumer().receive("work")
+        assert given_back.delivery_count == 2
+        assert queues.consumer().accept_session("events") == "chain"
+
+
+def test_waits_double_from_the_first_up_to_half_a_minute():
+    assert [wait_after(tries, 1) for tries in (1, 2, 3, 4, 5, 6, 5000)] == [1, 2, 4, 8, 16, 30, 30]
 
 
 def test_an_idle_session_is_released_for_other_consumers(tmp_path):
