@@ -21,7 +21,7 @@ from shared import chain_store
 from shared.chain.messages import CommandFailed, Queue, event_id
 from shared.delivery import Delivery
 from shared.envelopes import send_event
-from shared.errors import NotFound
+from shared.errors import BusinessFailure, Malformed, NotFound
 from shared.ports import OutgoingMessage, Ports
 
 log = logging.getLogger("genaiops.dead_letters")
@@ -49,7 +49,6 @@ class DeadLetter(BaseModel):
     enqueued_at: AwareDatetime
     dead_lettered_at: AwareDatetime
     body_base64: str
-    replays: Annotated[int, Field(ge=0)] = 0
 
     @property
     def body(self) -> bytes:
@@ -91,8 +90,23 @@ def find(ports: Ports, identifier: str) -> DeadLetter:
 
 
 def replay(ports: Ports, identifier: str) -> DeadLetter:
-    """Send the message to its queue again and remove the record. Raises NotFound."""
+    """Send the message to its queue again and remove the record.
+
+    Raises:
+        NotFound: there is no such dead letter.
+        BusinessFailure: its chain has ended, so that the message could change nothing.
+    """
     letter = find(ports, identifier)
+    if letter.chain and letter.queue is not Queue.CHAIN_REQUESTS:
+        try:
+            chain, _ = chain_store.load(ports.blobs, letter.chain)
+        except NotFound:
+            chain = None
+        if chain is not None and chain.status.is_final:
+            raise BusinessFailure(
+                f"The chain {letter.chain} has ended as {chain.status}: the message would change nothing. "
+                "Ask for the chain anew (`submit --again`), and discard the dead letter."
+            )
     message = OutgoingMessage(
         body=letter.body,
         # Another id, else duplicate detection drops it.
@@ -153,7 +167,7 @@ def _named(body: bytes) -> tuple[str | None, str | None]:
 def _fail_chain(ports: Ports, chain: str, command: str, reason: str) -> None:
     try:
         chain_store.load(ports.blobs, chain)
-    except NotFound:
+    except (NotFound, Malformed):
         return
     failed = CommandFailed(
         id=event_id(f"{command}/dead-letter"), chain=chain, at=ports.clock.now(), cause=command, reason=reason[:8_000]

@@ -6,15 +6,15 @@ Redelivery repairs nearly everything by itself; this is for what has no message 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared import chain_store
 from shared.advance import relay
 from shared.chain.messages import ApprovalTimedOut
-from shared.chain.state import Chain
+from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
-from shared.errors import Conflict
+from shared.errors import Conflict, GenAIOpsError
 from shared.ports import Ports
 
 log = logging.getLogger("genaiops.housekeeping")
@@ -30,14 +30,19 @@ def sweep(ports: Ports) -> None:
     """Look at every chain that has not ended."""
     now = ports.clock.now()
     for chain in chain_store.recent(ports.blobs, EXAMINED):
-        if (chain.outbox or chain.journal) and now - chain.updated_at >= GRACE:
-            _resend(ports, chain.id)
-        approval = chain.approval
-        if chain.status.is_final or approval is None or approval.verdict is not None:
-            continue
-        if now >= approval.deadline + GRACE:
-            log.warning("%s: the approval's time has passed and nobody said so: saying it", chain.id)
-            send_event(ports, _timed_out(ports, chain))
+        try:
+            _look_after(ports, chain, now)
+        except GenAIOpsError:  # one chain's trouble must not keep the timer from the others
+            log.exception("%s: housekeeping failed; the next sweep tries again", chain.id)
+
+
+def _look_after(ports: Ports, chain: Chain, now: datetime) -> None:
+    if (chain.outbox or chain.journal) and now - chain.updated_at >= GRACE:
+        _resend(ports, chain.id)
+    approval = chain.approval
+    if chain.status is ChainStatus.AWAITING_APPROVAL and approval and now >= approval.deadline + GRACE:
+        log.warning("%s: the approval's time has passed and nobody said so: saying it", chain.id)
+        send_event(ports, _timed_out(ports, chain))
 
 
 def _resend(ports: Ports, chain_id: str) -> None:

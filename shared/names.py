@@ -16,6 +16,11 @@ NAME_RULE: Final = "1 to 63 of the characters A-Z a-z 0-9 _ - and starts with a 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """A use case, dataset, evaluator, environment, endpoint or approver-independent identifier."""
 
+ASSET_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9][A-Za-z0-9_-]{0,62})?$"
+
+AssetName = Annotated[str, StringConstraints(pattern=ASSET_PATTERN)]
+"""A registered asset: a use case's flow bears its name, a dataset `<use case>.<dataset>` (no name holds a dot)."""
+
 ChainId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,95}$")]
 """`<use case>-<kind>-<12 hex of the request id's SHA-256>`, in lower case."""
 
@@ -34,6 +39,13 @@ def checked(name: str, what: str) -> str:
     """
     if not re.fullmatch(NAME_PATTERN[1:-1], name):
         raise InvalidName(f"{what} {name!r} is not a valid name: a name has {NAME_RULE}.")
+    return name
+
+
+def checked_asset(name: str, what: str) -> str:
+    """Return `name` if it is an asset's: a name, or two joined by a dot. Raises InvalidName."""
+    if not re.fullmatch(ASSET_PATTERN[1:-1], name):
+        raise InvalidName(f"{what} {name!r} is not a valid asset name: a name, or <use case>.<dataset>; {NAME_RULE}.")
     return name
 
 

@@ -2,13 +2,15 @@
 
 What may happen to a command: it is done (an event); it is stale (the chain no longer awaits it: nothing); its work
 goes on elsewhere (the same command comes back later, as a look); a service is throttled (the same); it can never be
-done (the event CommandFailed); or a fault passes by (raise: the queue delivers it again, and the last delivery is
-CommandFailed, so that no chain waits for ever).
+done (the event CommandFailed); a service is away for a while (the same command comes back, later each time); or a fault
+that nobody expected (raise: the queue delivers it again). The last attempt of either is CommandFailed, so that no chain
+waits for ever.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, assert_never
 
@@ -32,6 +34,7 @@ from shared.chain.messages import (
     RegisterData,
     RegisterFlow,
     RemindApprovers,
+    RemoveIdle,
     RequestApproval,
     RollBack,
     RunCell,
@@ -44,13 +47,15 @@ from shared.chain.messages import (
 from shared.chain.state import Chain
 from shared.delivery import Delivery
 from shared.envelopes import send_command, send_event
-from shared.errors import BusinessFailure, GenAIOpsError, Malformed, NotFound, Throttled
+from shared.errors import BusinessFailure, Conflict, GenAIOpsError, Malformed, NotFound, Throttled, Transient
 from shared.ports import Ports
 
 log = logging.getLogger("genaiops.commands")
 
 PATIENCE: Final = timedelta(hours=24)
 """How long a command may be looked at, or throttled, before it counts as failed."""
+PAUSES_S: Final = (2.0, 8.0, 30.0, 60.0)
+"""Seconds before a command that met a passing fault is tried again; behind the last it counts as failed."""
 DEPLOY_PATIENCE: Final = timedelta(hours=1)
 """The same for a deployment: minutes are usual, and traffic waits for it."""
 
@@ -70,15 +75,28 @@ def perform(ports: Ports, delivery: Delivery) -> None:
     match answer:
         case Answer():
             send_event(ports, answer)
-        case LookAgain(seconds):
-            again = command.model_copy(update={"look": command.look + 1})
-            due = ports.clock.now() + timedelta(seconds=seconds)
-            send_command(ports, again, f"{command.id}/look/{again.look}", due)
+        case LookAgain():
+            if not command.hint:  # else the scheduled look comes anyway
+                _come_back(ports, command.model_copy(update={"look": command.look + 1}), answer.seconds)
+        case _Later():
+            _come_back(ports, command.model_copy(update={"attempt": command.attempt + 1}), answer.seconds)
         case _:
             assert_never(answer)
 
 
-def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> Answer | LookAgain:
+@dataclass(frozen=True)
+class _Later:
+    """A fault passes by: the same command is tried again after `seconds`."""
+
+    seconds: float
+
+
+def _come_back(ports: Ports, command: AnyCommand, seconds: float) -> None:
+    due = ports.clock.now() + timedelta(seconds=seconds)
+    send_command(ports, command, f"{command.id}/look/{command.look}/attempt/{command.attempt}", due)
+
+
+def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> Answer | LookAgain | _Later:
     started = ports.clock.now()
     try:
         answer = _work(ports, chain, command)
@@ -87,6 +105,13 @@ def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> A
         answer = LookAgain(error.retry_after)
     except (BusinessFailure, Malformed) as error:
         return _failed(ports, command, str(error))
+    except (Transient, Conflict) as error:
+        if command.attempt < len(PAUSES_S):
+            pause = PAUSES_S[command.attempt]
+            log.warning("%s: %s met a passing fault, again in %g s: %s", command.id, command.type, pause, error)
+            return _Later(pause)
+        attempts = len(PAUSES_S) + 1
+        return _failed(ports, command, f"{command.type} failed {attempts} times, the last time with: {error}")
     except Exception as error:
         log.exception("%s: %s failed", command.id, command.type)
         if not last:
@@ -138,7 +163,7 @@ def _work(ports: Ports, chain: Chain, command: AnyCommand) -> Answer | LookAgain
             from shared.registration.register import register_flow
 
             return register_flow(ports, chain, command)
-        case Deploy() | RunEndpointTest() | ShiftTraffic() | RunIntegrationTest() | RollBack():
+        case Deploy() | RunEndpointTest() | ShiftTraffic() | RunIntegrationTest() | RemoveIdle() | RollBack():
             from shared.deployment import steps
 
             return steps.perform(ports, chain, command)

@@ -67,7 +67,7 @@ def _look(ports: Ports, event: dict[str, Any]) -> None:
         log.info("run %s was not started by a chain", data.get("runId"))
         return
     now = ports.clock.now()
-    fields = {"id": tags.get(COMMAND_TAG), "chain": tags[CHAIN_TAG], "issued_at": now, "look": 1}
+    fields = {"id": tags.get(COMMAND_TAG), "chain": tags[CHAIN_TAG], "issued_at": now, "look": 1, "hint": True}
     try:
         cell = int(tags.get(CELL_TAG, ""))
         command: RunCell | EvaluateRun

@@ -242,7 +242,7 @@ def write_results(
 ) -> PreparedChain:
     """Store the matrix, every run, every evaluation, the gates and a log. `outputs` are replies used in turn."""
     prepared = prepared or sample_prepared(chain)
-    chain_store.write_prepared(blobs, chain.id, prepared)
+    chain_store.freeze_prepared(blobs, chain.id, prepared)
     for cell in prepared.cells:
         _write_cell(blobs, chain, prepared, cell, outputs=outputs, failing=failing_line)
     write_gates(blobs, chain.id, sample_gates(prepared))

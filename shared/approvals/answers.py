@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.approvals import links
 from shared.chain.messages import ApprovalAnswered, Verdict
-from shared.chain.state import Chain
+from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
 from shared.errors import BusinessFailure, Conflict, NotFound
 
@@ -31,8 +31,9 @@ def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment
     approval = links.approval_of(chain)
     if approval.verdict is not None:
         raise BusinessFailure(f"It was decided already: {approval.verdict.value} by {approval.decided_by}.")
-    if chain.status.is_final:
-        raise BusinessFailure(f"The chain {chain.id} awaits no answer: it is {chain.status.value}.")
+    if chain.status is not ChainStatus.AWAITING_APPROVAL:
+        ending = chain.outcome or chain.status
+        raise BusinessFailure(f"The chain {chain.id} no longer waits for an answer: it ends as {ending.value}.")
     if approver not in approval.approvers:
         raise BusinessFailure(
             f"{approver} is not an approver of this chain; they are: {', '.join(approval.approvers)}."

@@ -17,6 +17,10 @@ class Command(Message):
     chain: ChainId
     issued_at: AwareDatetime
     look: Annotated[int, Field(ge=0)] = 0
+    attempt: Annotated[int, Field(ge=0)] = 0
+    """How often a passing fault sent it back to its queue."""
+    hint: bool = False
+    """A look that an event brought: unlike the scheduled ones it does not come back by itself."""
 
 
 class PrepareChain(Command):
@@ -113,6 +117,12 @@ class RunIntegrationTest(Command):
     type: Literal["RunIntegrationTest"] = "RunIntegrationTest"
 
 
+class RemoveIdle(Command):
+    """Remove the endpoint's deployments without traffic that no chain is at work on. Answer: IdleRemoved."""
+
+    type: Literal["RemoveIdle"] = "RemoveIdle"
+
+
 class RollBack(Command):
     """Restore the traffic that was there before and remove the new deployment. Answer: RolledBack."""
 
@@ -159,6 +169,7 @@ AnyCommand = Annotated[
     | RunEndpointTest
     | ShiftTraffic
     | RunIntegrationTest
+    | RemoveIdle
     | RollBack
     | PublishReport
     | CommentPullRequest

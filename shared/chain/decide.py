@@ -9,7 +9,8 @@ The rules:
 3. An answer whose cause the chain does not await is stale: it changes nothing. So is every event after the end.
 4. The first failure fixes the outcome and its reason. Steps that close (cancellation, report, comment, rollback,
    publishing, alert, result) still run; a failure among those is logged and changes nothing.
-5. The first answer of an approver to the evidence at hand decides; a time-out is a rejection.
+5. While the chain waits for approval, the first answer of an approver to the evidence at hand decides; a time-out is a
+   rejection (`approving.py`).
 6. A cancellation or a newer chain stops what is under way; while an endpoint is being changed, a cancellation waits for
    the answer and then rolls back. A chain is superseded only before its approval.
 7. Times come from events alone.
@@ -20,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from shared.chain.approving import ApprovalRules
 from shared.chain.messages import (
     ANSWERS,
     COMMANDS,
@@ -42,6 +44,7 @@ from shared.chain.messages import (
     EvaluationFinished,
     FlowRegistered,
     GatesChecked,
+    IdleRemoved,
     ImportLog,
     IntegrationTested,
     Notified,
@@ -53,7 +56,6 @@ from shared.chain.messages import (
     RunFinished,
     RunsCancelled,
     TrafficShifted,
-    Verdict,
 )
 from shared.chain.plans import PLANS
 from shared.chain.state import (
@@ -64,7 +66,7 @@ from shared.chain.state import (
     Progress,
     StepState,
 )
-from shared.chain.walk import Walk, split_in_words
+from shared.chain.walk import split_in_words
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def decide(chain: Chain | None, event: AnyEvent) -> Decision:
     return Decision(chain, stale=refusal) if refusal else walk.decision()
 
 
-class _Answering(Walk):
+class _Answering(ApprovalRules):
     """What each event means for the chain."""
 
     @classmethod
@@ -181,6 +183,8 @@ class _Answering(Walk):
                 self.end_step(split_in_words(event.traffic))
             case IntegrationTested():
                 self.tested("integration test", passed=event.passed, detail=event.detail)
+            case IdleRemoved():
+                self.end_step("removed " + ", ".join(event.removed) if event.removed else "nothing to remove")
             case RolledBack():
                 self.traffic_is(event.traffic)
                 self.end_step(f"traffic is {split_in_words(event.traffic)}")
@@ -227,17 +231,19 @@ class _Answering(Walk):
         else:
             self.progress(runs_failed=progress.runs_failed + 1)
             self.log(f"Run {event.cell} failed: {event.reason}", "error")
-        self.order_cells(1)
+        self.order_cells()
         self.end_runs_if_done()
 
     def evaluation_finished(self, event: EvaluationFinished) -> None:
         progress = self.chain.progress
         if event.succeeded:
             self.progress(evaluations_completed=progress.evaluations_completed + 1)
+            if event.reason:
+                self.log(f"Evaluator {event.evaluator} on run {event.cell}: {event.reason}", "warning")
         else:
             self.progress(evaluations_failed=progress.evaluations_failed + 1)
             self.log(f"Evaluator {event.evaluator} failed on run {event.cell}: {event.reason}", "error")
-        self.end_evaluation_if_done()
+        self.evaluation_ended()
 
     def gates_checked(self, event: GatesChecked) -> None:
         self.set(candidate=event.candidate, missed_gates=event.missed, regressions=event.regressions)
@@ -252,52 +258,6 @@ class _Answering(Walk):
         else:
             chosen = f"the candidate is {event.candidate.label}" if event.candidate else "there is no candidate"
             self.end_step(f"{'all gates held' if self.chain.has_gates else 'no gates'}, {chosen}")
-
-    def approval_answered(self, event: ApprovalAnswered) -> str:
-        approval = self.chain.approval
-        if approval is None:
-            return "the chain has not asked for approval"
-        if approval.verdict is not None:
-            return f"{approval.decided_by} has decided already: {approval.verdict}"
-        if event.evidence != approval.evidence:
-            return "the answer speaks of other evidence"
-        if event.approver not in approval.approvers:
-            return f"{event.approver} is not an approver of this chain"
-        self.decided(event.verdict, event.approver, event.comment)
-        return ""
-
-    def remind(self, event: ApprovalReminderDue) -> str:
-        approval = self.chain.approval
-        if approval is None or approval.verdict is not None or event.evidence != approval.evidence:
-            return "there is nobody to remind"
-        if approval.reminded:
-            return "the approvers were reminded already"
-        self.set(approval=approval.model_copy(update={"reminded": True}))
-        self.order(RemindApprovers)
-        return ""
-
-    def approval_timed_out(self, event: ApprovalTimedOut) -> str:
-        approval = self.chain.approval
-        if approval is None or approval.verdict is not None or event.evidence != approval.evidence:
-            return "no approval is waited for"
-        if event.at < approval.deadline:
-            return f"there is time until {approval.deadline:%H:%M:%S} UTC"
-        self.decided(Verdict.REJECTED, "timeout", "")
-        return ""
-
-    def decided(self, verdict: Verdict, by: str, comment: str) -> None:
-        decision = {"verdict": verdict, "decided_by": by, "decided_at": self.at, "comment": comment}
-        self.set(approval=self.approval.model_copy(update=decision), status=ChainStatus.RUNNING, awaiting={})
-        said = f": {comment}" if comment else ""
-        if verdict is Verdict.APPROVED:
-            self.end_step(f"approved by {by}{said}")
-        elif by == "timeout":
-            minutes = (self.approval.deadline - self.approval.requested_at).total_seconds() / 60
-            self.fail_step(
-                f"Nobody answered within {minutes:g} minutes, which counts as a rejection.", ChainStatus.REJECTED
-            )
-        else:
-            self.fail_step(f"Rejected by {by}{said}", ChainStatus.REJECTED)
 
     def deployment_ready(self, event: DeploymentReady) -> None:
         self.set(
@@ -324,12 +284,12 @@ class _Answering(Walk):
             case RunCell.__name__ | ImportLog.__name__:  # the other cells go on, so that the report has all there is
                 self.progress(runs_failed=progress.runs_failed + 1)
                 self.log(f"A run could not be made: {reason}", "error")
-                self.order_cells(1)
+                self.order_cells()
                 self.end_runs_if_done()
             case EvaluateRun.__name__:
                 self.progress(evaluations_failed=progress.evaluations_failed + 1)
                 self.log(f"An evaluation could not be made: {reason}", "error")
-                self.end_evaluation_if_done()
+                self.evaluation_ended()
             case RemindApprovers.__name__:
                 self.log(f"The approvers could not be reminded: {reason}", "warning")
             case _:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.chain.requests import ChainRequest, Message
-from shared.names import ChainId, CommandId, Name, Sha256
+from shared.names import AssetName, ChainId, CommandId, Name, Sha256
 
 ShortText = Annotated[str, Field(max_length=2_000)]
 Reason = Annotated[str, Field(max_length=8_000)]
@@ -34,7 +34,7 @@ class AssetRef(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: Name
+    name: AssetName
     version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 
 
@@ -224,6 +224,13 @@ class IntegrationTested(Answer):
     detail: Reason
 
 
+class IdleRemoved(Answer):
+    """Deployments without traffic were removed."""
+
+    type: Literal["IdleRemoved"] = "IdleRemoved"
+    removed: tuple[Name, ...]
+
+
 class RolledBack(Answer):
     """The former traffic is restored."""
 
@@ -285,6 +292,7 @@ AnyEvent = Annotated[
     | EndpointTested
     | TrafficShifted
     | IntegrationTested
+    | IdleRemoved
     | RolledBack
     | ReportPublished
     | Notified

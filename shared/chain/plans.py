@@ -24,6 +24,7 @@ from shared.chain.messages import (
     PublishReport,
     RegisterData,
     RegisterFlow,
+    RemoveIdle,
     RequestApproval,
     RollBack,
     RunCell,
@@ -59,6 +60,7 @@ PLANS: Final[dict[ChainKind, tuple[Step, ...]]] = {
         Step.ENDPOINT_TEST,
         Step.TRAFFIC,
         Step.INTEGRATION_TEST,
+        Step.CLEAN_UP,
         Step.ROLLBACK,
         Step.REPORT_PUBLISHING,
         Step.RESULT,
@@ -70,6 +72,7 @@ PLANS: Final[dict[ChainKind, tuple[Step, ...]]] = {
         Step.ENDPOINT_TEST,
         Step.TRAFFIC,
         Step.INTEGRATION_TEST,
+        Step.CLEAN_UP,
         Step.ROLLBACK,
         Step.REPORT_PUBLISHING,
         Step.RESULT,
@@ -89,6 +92,7 @@ PLANS: Final[dict[ChainKind, tuple[Step, ...]]] = {
         Step.PREPARATION,
         Step.LOG_IMPORT,
         Step.EVALUATION,
+        Step.CANCELLATION,
         Step.REPORT,
         Step.RESULT,
     ),
@@ -125,9 +129,10 @@ RULES: Final[dict[Step, StepRule]] = {
     Step.ENDPOINT_TEST: StepRule(RunEndpointTest, _DEPLOYING),
     Step.TRAFFIC: StepRule(ShiftTraffic, _DEPLOYING),
     Step.INTEGRATION_TEST: StepRule(RunIntegrationTest, _DEPLOYING),
+    Step.CLEAN_UP: StepRule(RemoveIdle, "if the deployment passed its tests", closing=True),
     Step.ROLLBACK: StepRule(RollBack, "if the chain failed or was cancelled after it began to deploy", closing=True),
     Step.REPORT_PUBLISHING: StepRule(PublishReport, "if there is a report, or something was deployed", closing=True),
-    Step.ALERT: StepRule(SendAlert, "if the new dataset shows a regression", closing=True),
+    Step.ALERT: StepRule(SendAlert, "if the new dataset misses a gate", closing=True),
     Step.RESULT: StepRule(FinishTask, "always", closing=True),
 }
 
@@ -151,15 +156,17 @@ def wanted(step: Step, chain: Chain) -> bool:
         case Step.REPORT:
             return progress.runs_completed + progress.runs_failed > 0 and not stopped
         case Step.CANCELLATION:
-            return stopped and began(chain, Step.EXPERIMENTATION)
+            return stopped and (began(chain, Step.EXPERIMENTATION) or began(chain, Step.LOG_IMPORT))
         case Step.COMMENT:
             return chain.request.pull_request is not None and outcome is not ChainStatus.SUPERSEDED
+        case Step.CLEAN_UP:
+            return outcome is None and chain.deployment is not None
         case Step.ROLLBACK:
             return outcome in (ChainStatus.FAILED, ChainStatus.CANCELLED) and began(chain, Step.DEPLOYMENT)
         case Step.REPORT_PUBLISHING:
             return (chain.report is not None or chain.deployment is not None) and not stopped
         case Step.ALERT:
-            return bool(chain.regressions)
+            return bool(chain.missed_gates)
         case Step.RESULT:
             return True
         case _ if step in DEPLOYING and not chain.deploys:

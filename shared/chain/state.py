@@ -63,6 +63,7 @@ class Step(StrEnum):
     ENDPOINT_TEST = "endpoint_test"
     TRAFFIC = "traffic"
     INTEGRATION_TEST = "integration_test"
+    CLEAN_UP = "clean_up"
     ROLLBACK = "rollback"
     REPORT_PUBLISHING = "report_publishing"
     ALERT = "alert"

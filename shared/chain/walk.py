@@ -7,11 +7,14 @@ holds the chain so far and what is to be sent, and is thrown away after it.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from shared.chain.messages import ApprovalReminderDue, ApprovalTimedOut, Command, EvaluateRun, ImportLog, RunCell
 from shared.chain.plans import RULES, TOUCHING_ENDPOINT, wanted
 from shared.chain.state import ApprovalState, Chain, ChainStatus, LogEntry, Outgoing, Step, StepStatus
+
+AWAITED_PER_CELL: Final = 4
+"""So many commands, per cell in flight, may be awaited before further cells are ordered."""
 
 
 class Walk:
@@ -44,7 +47,7 @@ class Walk:
         """Order what the step needs; False where there is nothing to wait for."""
         match step:
             case Step.EXPERIMENTATION | Step.LOG_IMPORT:
-                self.order_cells(self.chain.progress.cells_in_flight)
+                self.order_cells()
                 return self.chain.progress.cells > 0
             case Step.EVALUATION:
                 if self.awaits(EvaluateRun):
@@ -59,10 +62,16 @@ class Walk:
                 self.order(RULES[step].orders)
         return True
 
-    def order_cells(self, count: int) -> None:
-        progress = self.chain.progress
+    def order_cells(self) -> None:
+        """Order the next cells, as far as there is room.
+
+        What is awaited is bounded, evaluations included: the state stays small and a slow evaluator holds runs back.
+        """
         command = ImportLog if self.step is Step.LOG_IMPORT else RunCell
-        until = min(progress.cells, progress.next_cell + count)
+        progress = self.chain.progress
+        room = progress.cells_in_flight - sum(kind == command.__name__ for kind in self.chain.awaiting.values())
+        room = min(room, progress.cells_in_flight * AWAITED_PER_CELL - len(self.chain.awaiting))
+        until = min(progress.cells, progress.next_cell + max(room, 0))
         for cell in range(progress.next_cell, until):
             self.order(command, cell=cell)
         self.progress(next_cell=until)
@@ -72,8 +81,11 @@ class Walk:
         if progress.next_cell == progress.cells and not self.awaits(RunCell) and not self.awaits(ImportLog):
             self.end_step(f"{progress.runs_completed + progress.runs_failed} runs, {progress.runs_failed} failed")
 
-    def end_evaluation_if_done(self) -> None:
-        if self.step is Step.EVALUATION and not self.awaits(EvaluateRun):
+    def evaluation_ended(self) -> None:
+        """There is room for a further cell, or, behind the last one, the evaluation has ended."""
+        if self.step is not Step.EVALUATION:
+            self.order_cells()
+        elif not self.awaits(EvaluateRun):
             self.end_evaluation()
 
     def end_evaluation(self) -> None:
@@ -151,11 +163,6 @@ class Walk:
     @property
     def step(self) -> Step:
         return self.chain.steps[self.chain.current].step
-
-    @property
-    def approval(self) -> ApprovalState:
-        assert self.chain.approval is not None  # set on entering the approval step
-        return self.chain.approval
 
     def set(self, **changes: object) -> None:
         self.chain = self.chain.model_copy(update=changes)

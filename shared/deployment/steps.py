@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
-from shared import model_connections
+from shared import chain_store, model_connections
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import (
     Answer,
@@ -20,7 +20,9 @@ from shared.chain.messages import (
     DeploymentFailed,
     DeploymentReady,
     EndpointTested,
+    IdleRemoved,
     IntegrationTested,
+    RemoveIdle,
     RollBack,
     RolledBack,
     RunEndpointTest,
@@ -29,16 +31,16 @@ from shared.chain.messages import (
     TrafficShifted,
 )
 from shared.chain.state import Chain, DeploymentRecord
-from shared.deployment.traffic import shifted
-from shared.errors import BusinessFailure, NotFound, Transient
+from shared.deployment.traffic import returned, shifted
+from shared.errors import BusinessFailure, NotFound
 from shared.ports import Asset, AssetKind, DeploymentInfo, DeploymentSpec, DeploymentState, Ports
-from shared.registration.register import BUNDLE, ENVIRONMENT, FLOW_DIGEST, PARAMETERS, VARIANTS
+from shared.registration.register import FLOW_DIGEST, PARAMETERS, VARIANTS
 from shared.use_case.model import Deployment, UseCase
 from shared.use_case.opened import open_use_case, outputs_of
 
 CHAIN_TAG: Final = "chain"
 
-DeploymentCommand = Deploy | RunEndpointTest | ShiftTraffic | RunIntegrationTest | RollBack
+DeploymentCommand = Deploy | RunEndpointTest | ShiftTraffic | RunIntegrationTest | RemoveIdle | RollBack
 
 
 def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | LookAgain:
@@ -54,8 +56,10 @@ def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | 
             return EndpointTested(**answer_to(ports, command), passed=passed, detail=detail)
         case ShiftTraffic():
             record, settings, _ = _deployed(ports, chain)
-            wish = settings.traffic if chain.request.traffic is None else chain.request.traffic
-            traffic = shifted(record.traffic_before, record.deployment, wish)
+            asked = chain.request.traffic
+            percent = settings.traffic if asked is None else asked
+            now = ports.endpoints.describe(record.endpoint).traffic
+            traffic = shifted(now, record.deployment, percent, exactly=asked is not None)
             ports.endpoints.set_traffic(record.endpoint, traffic)
             return TrafficShifted(**answer_to(ports, command), traffic=traffic)
         case RunIntegrationTest():
@@ -64,6 +68,8 @@ def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | 
                 return LookAgain(ports.settings.look_seconds)
             passed, detail = call_through_split(ports, settings, use_case, record.endpoint)
             return IntegrationTested(**answer_to(ports, command), passed=passed, detail=detail)
+        case RemoveIdle():
+            return remove_idle(ports, chain, command)
         case RollBack():
             return roll_back(ports, chain, command)
         case _:
@@ -111,7 +117,7 @@ def deploy(ports: Ports, chain: Chain, command: Deploy) -> Answer | LookAgain:
 
 
 def roll_back(ports: Ports, chain: Chain, command: RollBack) -> RolledBack:
-    """Restore the traffic, and remove the deployment if this chain created it."""
+    """Take the deployment's share back to what it was, and remove the deployment if this chain created it."""
     record = chain.deployment
     if record is None:  # the deployment did not get ready: nothing was routed to it, but it may be there
         asset, use_case = _registered(ports, chain)
@@ -124,10 +130,40 @@ def roll_back(ports: Ports, chain: Chain, command: RollBack) -> RolledBack:
             ports.endpoints.remove(endpoint, name)
             traffic.pop(name, None)
         return RolledBack(**answer_to(ports, command), traffic=traffic)
-    ports.endpoints.set_traffic(record.endpoint, record.traffic_before)
+    if _look(ports, record.endpoint, record.deployment) is None:  # an earlier delivery has done it
+        return RolledBack(**answer_to(ports, command), traffic=dict(ports.endpoints.describe(record.endpoint).traffic))
+    described = ports.endpoints.describe(record.endpoint)
+    there = {deployment.name for deployment in described.deployments}
+    before = record.traffic_before if there.issuperset(record.traffic_before) else {}
+    traffic = returned(described.traffic, record.deployment, before)
+    ports.endpoints.set_traffic(record.endpoint, traffic)
     if record.created:
         ports.endpoints.remove(record.endpoint, record.deployment)
-    return RolledBack(**answer_to(ports, command), traffic=record.traffic_before)
+    return RolledBack(**answer_to(ports, command), traffic=traffic)
+
+
+def remove_idle(ports: Ports, chain: Chain, command: RemoveIdle) -> IdleRemoved:
+    """Remove what has no traffic, unless the chain that created it is still at work on it."""
+    record, _, _ = _deployed(ports, chain)
+    described = ports.endpoints.describe(record.endpoint)
+    removed = []
+    for deployment in described.deployments:
+        if described.traffic.get(deployment.name) or deployment.name == record.deployment:
+            continue
+        if _at_work(ports, deployment.tags.get(CHAIN_TAG)):
+            continue
+        ports.endpoints.remove(record.endpoint, deployment.name)
+        removed.append(deployment.name)
+    return IdleRemoved(**answer_to(ports, command), removed=tuple(removed))
+
+
+def _at_work(ports: Ports, chain_id: str | None) -> bool:
+    if chain_id is None:
+        return False
+    try:
+        return not chain_store.load(ports.blobs, chain_id)[0].status.is_final
+    except NotFound:
+        return False
 
 
 def deployment_name(asset: Asset) -> str:
@@ -139,10 +175,7 @@ def call(
     ports: Ports, settings: Deployment, use_case: UseCase, endpoint: str, deployment: str | None
 ) -> tuple[bool, str]:
     """Score the sample request once: whether the answer is as expected, and a sentence about it."""
-    try:
-        answer = ports.endpoints.invoke(endpoint, sample_request(settings), deployment)
-    except Transient as error:
-        return False, f"nothing answered: {error}"
+    answer = ports.endpoints.invoke(endpoint, sample_request(settings), deployment)
     problem = _problem(answer.status, answer.body, answer.latency_ms, settings, use_case)
     if problem:
         return False, f"{answer.deployment} {problem}"
@@ -153,10 +186,7 @@ def call_through_split(ports: Ports, settings: Deployment, use_case: UseCase, en
     """Score the sample request `test_calls` times as users do; the sentence counts who answered."""
     answered: Counter[str] = Counter()
     for number in range(1, settings.test_calls + 1):
-        try:
-            answer = ports.endpoints.invoke(endpoint, sample_request(settings))
-        except Transient as error:
-            return False, f"call {number} of {settings.test_calls}: nothing answered: {error}"
+        answer = ports.endpoints.invoke(endpoint, sample_request(settings))
         problem = _problem(answer.status, answer.body, answer.latency_ms, settings, use_case)
         if problem:
             return False, f"call {number} of {settings.test_calls}: {answer.deployment} {problem}"
@@ -203,7 +233,9 @@ def _registered(ports: Ports, chain: Chain) -> tuple[Asset, UseCase]:
     if chain.flow is None:
         raise BusinessFailure("There is no registered flow to deploy.")
     asset = ports.registry.get(AssetKind.MODEL, chain.flow.name, chain.flow.version)
-    use_case = open_use_case(ports, asset.tags[BUNDLE], chain.request.use_case, asset.tags[ENVIRONMENT])
+    if chain.bundle is None:
+        raise BusinessFailure("The chain was not prepared.")
+    use_case = open_use_case(ports, chain.bundle, chain.request.use_case, chain.request.environment)
     return asset, use_case
 
 

@@ -40,8 +40,9 @@ def evaluate_run(ports: Ports, chain: Chain, command: EvaluateRun) -> Evaluation
             case RunStatus.CANCELLED:
                 raise BusinessFailure(f"The evaluation {command.evaluator} of run {cell.name} was cancelled.")
             case RunStatus.COMPLETED | RunStatus.FAILED:
-                numbered = _renumbered(outcome.lines, _completed(ports, chain, cell))
-                record = stored(ports, folder, replace(outcome, lines=numbered))
+                completed = _completed(ports, chain, cell)
+                left_out = _left_out(ports, chain, cell, len(completed))
+                record = stored(ports, folder, _told(outcome, completed, left_out))
             case _:
                 assert_never(outcome.status)
     return _finished(ports, command, record)
@@ -72,6 +73,20 @@ def _outcome(
             tolerated_failures=use_case.tolerated_failures,
         )
     )
+
+
+def _told(outcome: RunOutcome, completed: list[int], left_out: str) -> RunOutcome:
+    """The outcome with the run's line numbers, and with what was left out in its reason."""
+    record = outcome.record
+    if record is not None and left_out:
+        record = record.model_copy(update={"reason": f"{record.reason} {left_out}".strip()})
+    return replace(outcome, record=record, lines=_renumbered(outcome.lines, completed))
+
+
+def _left_out(ports: Ports, chain: Chain, cell: Cell, completed: int) -> str:
+    run = result_store.record(ports.blobs, cell_folder(chain.id, cell.name))
+    missing = run.lines - completed if run else 0
+    return f"{missing} of {run.lines} lines were left out, since the run failed on them." if run and missing else ""
 
 
 def _completed(ports: Ports, chain: Chain, cell: Cell) -> list[int]:

@@ -16,12 +16,11 @@ from shared import chain_store
 from shared.answers import answer_to
 from shared.chain.messages import Candidate, ChainKind, CheckGates, GatesChecked
 from shared.chain.state import Chain
-from shared.errors import NotFound
 from shared.evaluation.gates_model import GateResult, GatesDocument, write_gates
-from shared.evaluation.metrics import Metrics, metrics_by_dataset
+from shared.evaluation.metrics import Metrics, metrics_by_label
 from shared.experimentation.matrix import Cell, PreparedChain
-from shared.ports import Asset, AssetKind, Ports
-from shared.registration.register import LABEL, METRICS
+from shared.ports import Ports
+from shared.registration.register import LABEL, METRICS, registered_flow
 from shared.use_case.model import Gate, Gates
 from shared.use_case.opened import open_use_case
 
@@ -34,8 +33,9 @@ def check_gates(ports: Ports, chain: Chain, command: CheckGates) -> GatesChecked
     prepared = chain_store.read_prepared(ports.blobs, chain.id)
     gates = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment).gates
     labels = list(dict.fromkeys(cell.label for cell in prepared.cells))
-    metrics = {label: metrics_by_dataset(ports.blobs, chain.id, prepared, label) for label in labels}
-    registered = _registered(ports, prepared.use_case)
+    metrics = metrics_by_label(ports.blobs, chain.id, prepared)
+    baseline_ref = prepared.baseline
+    registered = registered_flow(ports, baseline_ref.name, baseline_ref.version) if baseline_ref else None
     stays = registered.tags.get(LABEL) if registered and chain.request.kind is ChainKind.DATASET else None
     candidate = choose(prepared.cells, metrics, gates, stays)
     baseline: Metrics = json.loads(registered.tags.get(METRICS, "{}")) if registered else {}
@@ -138,13 +138,6 @@ def _datasets(prepared: PreparedChain, gate: Gate) -> tuple[str, ...]:
         if gate.dataset in (None, dataset)
         and any(e.evaluator == gate.evaluator for e in prepared.evaluators_of(dataset))
     )
-
-
-def _registered(ports: Ports, use_case: str) -> Asset | None:
-    try:
-        return ports.registry.get(AssetKind.MODEL, use_case)
-    except NotFound:
-        return None
 
 
 def _sentence(result: GateResult) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.chain.messages import AssetRef
 from shared.names import Name, Sha256
 
 
@@ -86,6 +87,12 @@ class PreparedChain(BaseModel):
     evaluators: tuple[PreparedEvaluator, ...]
     models: tuple[str, ...]
     """The connections as people read them."""
+    notes: tuple[str, ...] = ()
+    """For the chain's log: duplicate rows, evaluators that are left out."""
+    flow: AssetRef | None = None
+    """Only for kind cd: the registered version that is to be deployed."""
+    baseline: AssetRef | None = None
+    """The registered version when the chain was prepared: what its metrics are held against."""
 
     def dataset(self, name: str) -> PreparedDataset:
         """The dataset of that name. Raises KeyError."""

@@ -22,8 +22,8 @@ from shared.errors import BusinessFailure, Conflict, NotFound
 from shared.experimentation import assembly, frozen
 from shared.experimentation.matrix import PreparedChain
 from shared.experimentation.supersede import supersede_older
-from shared.ports import Asset, AssetKind, Ports
-from shared.registration.register import BUNDLE, EVIDENCE, FLOW_DIGEST, ORIGIN
+from shared.ports import Asset, Ports
+from shared.registration.register import BUNDLE, EVIDENCE, EVIDENCE_CHAIN, FLOW_DIGEST, registered_flow
 from shared.use_case import bundle, opened
 from shared.use_case.model import UseCase
 
@@ -47,18 +47,15 @@ def prepare(ports: Ports, chain: Chain, command: PrepareChain) -> ChainPrepared:
             _freeze(ports, blob, path)
     if not preparation.chain.cells:
         raise BusinessFailure(f"There is nothing to run: {use_case.name} has no dataset that this chain could use.")
-    chain_store.write_prepared(ports.blobs, chain.id, preparation.chain)
-    return ChainPrepared(
-        **answer_to(ports, command),
-        bundle=digest,
-        cells=len(preparation.chain.cells),
-        cells_in_flight=ports.settings.cells_in_flight,
-        has_gates=bool(use_case.gates.checks),
-        deploys=use_case.deployment is not None and use_case.deployment.after_ci,
-        approval=_terms(use_case),
-        evidence=json_digest(preparation.chain.model_dump(mode="json")),
-        notes=preparation.notes,
+    baseline = registered_flow(ports, use_case.name)
+    planned = preparation.chain.model_copy(
+        update={
+            "notes": preparation.notes,
+            "baseline": AssetRef(name=baseline.name, version=baseline.version) if baseline else None,
+        }
     )
+    prepared = chain_store.freeze_prepared(ports.blobs, chain.id, planned)
+    return _answer(ports, chain, command, prepared, json_digest(prepared.model_dump(mode="json")))
 
 
 def _prepare_release(ports: Ports, chain: Chain, command: PrepareChain) -> ChainPrepared:
@@ -72,40 +69,37 @@ def _prepare_release(ports: Ports, chain: Chain, command: PrepareChain) -> Chain
     use_case = opened.open_use_case(ports, digest, request.use_case, request.environment)
     if use_case.deployment is None:
         raise BusinessFailure(f"{request.use_case} cannot be deployed: experiment.yaml has no block `deployment`.")
-    evidence = _take_over_report(ports, chain, asset)
-    chain_store.write_prepared(
-        ports.blobs,
-        chain.id,
-        PreparedChain(
-            use_case=use_case.name,
-            environment=request.environment,
-            bundle=digest,
-            flow_digest=asset.tags[FLOW_DIGEST],
-            datasets=(),
-            cells=(),
-            evaluators=(),
-            models=_models(ports, use_case),
-        ),
-    )
-    return ChainPrepared(
-        **answer_to(ports, command),
+    planned = PreparedChain(
+        use_case=use_case.name,
+        environment=request.environment,
         bundle=digest,
-        cells=0,
-        cells_in_flight=1,
-        has_gates=False,
-        deploys=True,
-        approval=_terms(use_case),
-        evidence=evidence,
+        flow_digest=asset.tags[FLOW_DIGEST],
+        datasets=(),
+        cells=(),
+        evaluators=(),
+        models=_models(ports, use_case),
         flow=AssetRef(name=asset.name, version=asset.version),
     )
+    prepared = chain_store.freeze_prepared(ports.blobs, chain.id, planned)
+    return _answer(ports, chain, command, prepared, _take_over_report(ports, chain, asset))
 
 
-def registered_flow(ports: Ports, use_case: str, version: str | None = None) -> Asset | None:
-    """The registered flow of that version, or the latest; None if there is none."""
-    try:
-        return ports.registry.get(AssetKind.MODEL, use_case, version)
-    except NotFound:
-        return None
+def _answer(ports: Ports, chain: Chain, command: PrepareChain, prepared: PreparedChain, evidence: str) -> ChainPrepared:
+    """The answer follows from what is frozen, whoever froze it."""
+    use_case = opened.open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
+    release = chain.request.kind is ChainKind.CD
+    return ChainPrepared(
+        **answer_to(ports, command),
+        bundle=prepared.bundle,
+        cells=len(prepared.cells),
+        cells_in_flight=ports.settings.cells_in_flight,
+        has_gates=bool(use_case.gates.checks) and not release,
+        deploys=release or (use_case.deployment is not None and use_case.deployment.after_ci),
+        approval=_terms(use_case),
+        evidence=evidence,
+        notes=prepared.notes,
+        flow=prepared.flow,
+    )
 
 
 def _bundle(ports: Ports, chain: Chain) -> str:
@@ -174,7 +168,7 @@ def _put(ports: Ports, blob: str, content: bytes | BinaryIO) -> None:
 
 def _take_over_report(ports: Ports, chain: Chain, asset: Asset) -> str:
     """Bring the report that the version was registered with under this chain's name; return the evidence's digest."""
-    origin, evidence = asset.tags.get(ORIGIN, ""), asset.tags.get(EVIDENCE, "")
+    origin, evidence = asset.tags.get(EVIDENCE_CHAIN, ""), asset.tags.get(EVIDENCE, "")
     for name in ("evidence.json", "report.html", "metrics.csv", "lines.csv"):
         try:
             with ports.blobs.open(REPORTS, f"{origin}/{name}") as source, tempfile.TemporaryFile() as copy:

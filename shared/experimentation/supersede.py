@@ -1,6 +1,6 @@
 """A newer commit of the same use case, kind and branch supersedes the older chain.
 
-One pointer per branch names the latest chain and the one before it. Taking the pointer is a conditional write; the
+One pointer per branch names the latest chain and the few before it. Taking the pointer is a conditional write; the
 event to the older chain follows it, and is sent again by a redelivery, which finds the pointer taken and the older
 chain in it.
 """
@@ -20,6 +20,8 @@ from shared.names import ChainId
 from shared.ports import Ports
 
 CONTAINER: Final = "branches"
+TOLD: Final = 5
+"""So many chains before the latest are told; those that have ended do not mind."""
 
 
 class _Latest(BaseModel):
@@ -27,7 +29,8 @@ class _Latest(BaseModel):
 
     chain: ChainId
     created_at: AwareDatetime
-    before: ChainId | None = None
+    before: tuple[ChainId, ...] = ()
+    """The chains before it, the last first: a crash may have kept them from being told."""
 
 
 def supersede_older(ports: Ports, chain: Chain) -> None:
@@ -51,14 +54,14 @@ def supersede_older(ports: Ports, chain: Chain) -> None:
     if latest.chain == chain.id:
         older = latest.before
     elif (latest.created_at, latest.chain) < (chain.created_at, chain.id):
-        older = latest.chain
+        older = (latest.chain, *latest.before)[:TOLD]
         taken = mine.model_copy(update={"before": older})
         ports.blobs.write(CONTAINER, blob, taken.model_dump_json().encode(), if_match=etag)
     else:
         _tell(ports, chain.id, by=latest.chain)
         return
-    if older is not None:
-        _tell(ports, older, by=chain.id)
+    for each in older:
+        _tell(ports, each, by=chain.id)
 
 
 def _tell(ports: Ports, older: str, by: str) -> None:

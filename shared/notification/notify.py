@@ -39,8 +39,9 @@ def perform(ports: Ports, chain: Chain, command: NotificationCommand) -> Answer:
             ports.notifier.send(_notice(ports, chain, NoticeKind.COMMENT, title, summary(chain)))
         case SendAlert():
             dataset = chain.request.dataset.name if chain.request.dataset else "a dataset"
-            title = f"{chain.request.use_case} is worse on the new version of {dataset}"
-            text = "\n".join(f"- {sentence}" for sentence in chain.regressions)
+            what = "is worse on" if chain.regressions else "misses its gates on"
+            title = f"{chain.request.use_case} {what} the new version of {dataset}"
+            text = "\n".join(f"- {sentence}" for sentence in chain.missed_gates)
             ports.notifier.send(_notice(ports, chain, NoticeKind.ALERT, title, text))
         case FinishTask():
             title = f"{chain.request.kind} chain of {chain.request.use_case}: {_outcome(chain)}"

@@ -1,7 +1,8 @@
 """Conditional registration: datasets and the chosen flow become versions only where their content is new.
 
-An asset is named by what it is (`<use case>-<dataset>`, or the use case for its flow) and known by its content hash;
-its tags are its lineage: chain, commit, bundle, datasets, metrics. Registering again finds the version that is there.
+An asset is named by what it is (`<use case>.<dataset>`, or the use case for its flow) and known by its content hash.
+Its tags are its lineage: the chain and commit that registered it, and, for a flow, the bundle, metrics and evidence of
+the last chain that came to the same content, so that what is configured and measured around it stays current.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from shared.answers import answer_to
 from shared.chain.messages import AssetRef, DataRegistered, FlowRegistered, RegisterData, RegisterFlow
 from shared.chain.state import Chain
 from shared.digests import json_digest
-from shared.errors import BusinessFailure
+from shared.errors import BusinessFailure, NotFound
 from shared.evaluation.metrics import metrics_by_dataset
 from shared.experimentation.matrix import Cell, PreparedChain
-from shared.names import checked
+from shared.names import checked_asset
 from shared.ports import Asset, AssetKind, NewAsset, Ports
 
 VARIANTS: Final = "variants"
@@ -26,14 +27,14 @@ METRICS: Final = "metrics"
 BUNDLE: Final = "bundle"
 FLOW_DIGEST: Final = "flow_digest"
 LABEL: Final = "label"
-ENVIRONMENT: Final = "environment"
 ORIGIN: Final = "chain"
 EVIDENCE: Final = "evidence"
+EVIDENCE_CHAIN: Final = "evidence_chain"
 
 
 def data_asset_name(use_case: str, dataset: str) -> str:
     """The data asset of a use case's dataset."""
-    return checked(f"{use_case}-{dataset}", "the data asset's name <use case>-<dataset>")
+    return checked_asset(f"{use_case}.{dataset}", "the data asset")
 
 
 def register_data(ports: Ports, chain: Chain, command: RegisterData) -> DataRegistered:
@@ -66,7 +67,7 @@ def register_flow(ports: Ports, chain: Chain, command: RegisterFlow) -> FlowRegi
         raise BusinessFailure("There is no candidate to register: no variant has complete runs.")
     prepared = chain_store.read_prepared(ports.blobs, chain.id)
     cell = prepared.cells[chain.candidate.cell]
-    metrics = metrics_by_dataset(ports.blobs, chain.id, prepared, cell.label)
+    measured = _measured(ports, chain, prepared, cell)
     asset, is_new = ports.registry.register(
         NewAsset(
             kind=AssetKind.MODEL,
@@ -75,22 +76,39 @@ def register_flow(ports: Ports, chain: Chain, command: RegisterFlow) -> FlowRegi
             blob=f"bundles/{prepared.bundle}.zip",
             description=f"{prepared.use_case}, {cell.label}",
             tags=_lineage(chain)
+            | measured
             | {
-                BUNDLE: prepared.bundle,
                 FLOW_DIGEST: prepared.flow_digest,
                 LABEL: cell.label,
-                ENVIRONMENT: prepared.environment,
                 VARIANTS: json.dumps(dict(cell.variants), sort_keys=True),
                 PARAMETERS: json.dumps(dict(cell.parameters), sort_keys=True),
-                METRICS: json.dumps(metrics, sort_keys=True),
-                "datasets": json.dumps({d.name: d.content_hash for d in prepared.datasets}, sort_keys=True),
-                "models": json.dumps(list(prepared.models)),
-                EVIDENCE: chain.evidence or "",
             },
         )
     )
+    if not is_new:
+        asset = ports.registry.tag(AssetKind.MODEL, asset.name, asset.version, measured)
     created = is_new or asset.tags.get(ORIGIN) == chain.id
     return FlowRegistered(**answer_to(ports, command), flow=_ref(asset), created=created)
+
+
+def registered_flow(ports: Ports, use_case: str, version: str | None = None) -> Asset | None:
+    """The registered flow of that version, or the latest; None if there is none."""
+    try:
+        return ports.registry.get(AssetKind.MODEL, use_case, version)
+    except NotFound:
+        return None
+
+
+def _measured(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell) -> dict[str, str]:
+    """The tags that the last chain which came to this content sets."""
+    return {
+        BUNDLE: prepared.bundle,
+        METRICS: json.dumps(metrics_by_dataset(ports.blobs, chain.id, prepared, cell.label), sort_keys=True),
+        EVIDENCE: chain.evidence or "",
+        EVIDENCE_CHAIN: chain.id,
+        "datasets": json.dumps({d.name: d.content_hash for d in prepared.datasets}, sort_keys=True),
+        "models": json.dumps(list(prepared.models)),
+    }
 
 
 def _flow_hash(prepared: PreparedChain, cell: Cell) -> str:

@@ -30,6 +30,7 @@ from shared.chain.messages import (
     EvaluationFinished,
     FlowRegistered,
     GatesChecked,
+    IdleRemoved,
     IntegrationTested,
     Notified,
     ReportBuilt,
@@ -134,6 +135,7 @@ class Story:
 def test_a_ci_chain_walks_its_plan_from_request_to_result():
     story = Story(ChainKind.CI).to_integration_test()
     story.answer("RunIntegrationTest", IntegrationTested, passed=True, detail="5 calls")
+    story.answer("RemoveIdle", IdleRemoved, removed=("v0",))
     story.answer("PublishReport", ReportPublished, blob="c/report.html")
     assert story.chain.status is ChainStatus.RUNNING
     story.answer("FinishTask", Notified)
@@ -267,6 +269,35 @@ def test_an_answer_that_does_not_count_is_refused(fields, why):
     story.event(ApprovalAnswered, verdict=Verdict.APPROVED, **fields)
     assert story.stale == why
     assert story.chain.status is ChainStatus.AWAITING_APPROVAL
+
+
+def test_an_answer_after_a_cancellation_changes_nothing_and_the_pipeline_is_told():
+    story = Story(ChainKind.CI).to_approval().event(CancelRequested, by="ada")
+    assert type(story.ordered[-1]).__name__ == "FinishTask"
+    for event, fields in (
+        (ApprovalAnswered, {"approver": "ben", "verdict": Verdict.APPROVED}),
+        (ApprovalReminderDue, {}),
+        (ApprovalTimedOut, {}),
+    ):
+        story.event(event, evidence=EVIDENCE, **fields)
+        assert story.stale == "the chain no longer waits for approval: it is ending as cancelled"
+    story.answer("FinishTask", Notified)
+    assert story.chain.status is ChainStatus.CANCELLED
+
+
+def test_slow_evaluations_hold_further_cells_back():
+    story = Story(ChainKind.PR).prepared(cells=100, in_flight=2)
+    for n in range(100):
+        if len([m for m in story.ordered if type(m).__name__ == "RunCell"]) <= n:
+            break
+        story.answer("RunCell", RunFinished, n, cell=n, succeeded=True, evaluators=("a", "b", "c"))
+    assert len(story.chain.awaiting) <= 2 * 4 + 2 * 3
+    ordered = len([m for m in story.ordered if type(m).__name__ == "RunCell"])
+    assert ordered < 100
+    for n, command in enumerate([m for m in story.ordered if type(m).__name__ == "EvaluateRun"]):
+        fields = {"cell": command.cell, "evaluator": command.evaluator, "succeeded": True}
+        story.answer("EvaluateRun", EvaluationFinished, n, **fields)
+    assert len([m for m in story.ordered if type(m).__name__ == "RunCell"]) > ordered
 
 
 def test_no_answer_in_time_is_a_rejection():

@@ -59,6 +59,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "reason": st.just("why"),
     "detail": st.just("how"),
     "evaluators": st.sampled_from([(), ("a",), ("a", "b")]),
+    "removed": st.sampled_from([(), ("v0",)]),
     "evaluator": st.sampled_from(["a", "b"]),
     "candidate": st.none() | st.builds(Candidate, label=st.just("default"), cell=st.just(0)),
     "missed": st.sampled_from([(), ("too low",)]),
@@ -168,6 +169,7 @@ def test_every_chain_told_anything_keeps_its_promises_and_ends_once_all_is_answe
             assert chain.step is None
             assert chain.ended_at == event.at
             assert chain.status is chain.outcome
+            assert before.awaiting[event.cause] == "FinishTask", "whoever asked is told before the chain ends"
         else:
             waits = chain.awaiting or chain.status is ChainStatus.AWAITING_APPROVAL
             assert waits, "a chain that has not ended always waits for something"

@@ -10,8 +10,9 @@ from shared.chain.messages import Queue
 from shared.chain.state import ChainStatus
 from shared.datasets.uploads import dataset_uploaded
 from shared.delivery import Delivery
-from shared.errors import NotFound
+from shared.errors import BusinessFailure, Malformed, NotFound
 from shared.housekeeping import sweep
+from shared.perform import perform
 from tests.memory_world import Crash, World
 
 
@@ -78,7 +79,7 @@ def test_the_same_content_under_another_version_of_the_blob_registers_and_runs_n
     later, first = [c for c in world.chains() if c.request.kind == "dataset"]
     assert first.progress.runs_completed > 0
     assert later.progress.runs_completed == 0
-    assert "is known as small-questions version 1" in later.reason
+    assert "is known as small.questions version 1" in later.reason
 
 
 @pytest.mark.parametrize(
@@ -123,3 +124,27 @@ def test_a_message_of_the_dead_letter_queue_tells_its_chain(world):
     world.pump()
     assert world.chain(chain).status is ChainStatus.FAILED
     assert "MaxDeliveryCountExceeded" in world.chain(chain).reason
+
+
+def test_a_state_that_cannot_be_read_stops_neither_the_timer_nor_the_other_chains(world):
+    world.blobs.write("chains", "old-chain/state.json", b'{"id": "old-chain", "from": "another version"}')
+    chain = world.request()
+    world.pump(approve=False)
+    deadline = world.chain(chain).approval.deadline
+    world.clock.advance((deadline - world.clock.now()).total_seconds() + 40)
+    sweep(world.ports)
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.REJECTED
+    with pytest.raises(Malformed, match=r"old-chain/state\.json"):
+        chain_store.load(world.blobs, "old-chain")
+
+
+def test_replaying_a_message_of_a_chain_that_has_ended_is_refused_with_what_to_do(world):
+    chain = world.request("cd")  # fails at once: nothing is registered
+    world.pump()
+    body = f'{{"type": "Deploy", "id": "{chain}/7", "chain": "{chain}", "colour": 1}}'.encode()
+    perform(world.ports, Delivery(Queue.DEPLOYMENT, body, "m", 1, world.clock.now()))
+    (letter,) = dead_letters.listed(world.ports)
+    with pytest.raises(BusinessFailure, match="submit --again"):
+        dead_letters.replay(world.ports, letter.id)
+    assert dead_letters.listed(world.ports) == [letter]

@@ -38,16 +38,33 @@ def test_a_throttled_command_comes_back_after_the_pause_that_was_asked_for(tmp_p
     assert (world.clock.now() - before).total_seconds() >= 180
 
 
-def test_a_passing_fault_is_delivered_again_and_the_last_delivery_ends_the_command(tmp_path):
+def test_a_service_that_is_away_for_a_while_fails_nothing(tmp_path):
+    notifier = Ailing(*[Transient("the mail server is away")] * 4)
+    world = World(tmp_path, notifier=notifier)
+    before = world.clock.now()
+    world.request("cd")
+    world.pump()
+    assert len(notifier.sent) == 1
+    assert (world.clock.now() - before).total_seconds() >= 100, "each attempt waits longer than the one before"
+
+
+def test_a_service_that_stays_away_ends_the_command_with_what_it_said(tmp_path):
     notifier = Ailing(*[Transient("the mail server is away")] * 5)
     world = World(tmp_path, notifier=notifier)
     chain = world.request("cd")
     world.pump()
     assert world.chain(chain).status is ChainStatus.FAILED
     assert notifier.sent == []
-    assert any(
-        "FinishTask failed at every delivery, the last time with: the mail server" in t for t in world.log(chain)
-    )
+    assert any("FinishTask failed 5 times, the last time with: the mail server is away" in t for t in world.log(chain))
+
+
+def test_a_fault_that_nobody_expected_is_delivered_again_and_the_last_delivery_ends_the_command(tmp_path):
+    notifier = Ailing(*[ZeroDivisionError("a bug")] * 5)
+    world = World(tmp_path, notifier=notifier)
+    chain = world.request("cd")
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.FAILED
+    assert any("failed at every delivery, the last time with: ZeroDivisionError: a bug" in t for t in world.log(chain))
 
 
 def test_a_command_that_the_chain_does_not_await_changes_nothing(tmp_path):

@@ -103,7 +103,7 @@ def test_a_run_that_left_nothing_makes_the_report_incomplete_and_is_named(ports:
 def test_a_release_without_experiments_has_a_report_too(ports: Ports) -> None:
     chain = samples.sample_chain(ChainKind.CD)
     prepared = samples.sample_prepared(chain).model_copy(update={"cells": (), "evaluators": ()})
-    chain_store.write_prepared(ports.blobs, chain.id, prepared)
+    chain_store.freeze_prepared(ports.blobs, chain.id, prepared)
     html = ports.blobs.read("reports", reporting.build(ports, chain, final=True).blob).decode()
     assert "Deployment of the latest registered version of ticket_triage" in html
     assert "Nothing was run for this chain." in html
@@ -114,7 +114,7 @@ def release_of(ports: Ports, chain: Chain, **fields: object) -> Chain:
     built = reporting.build(ports, chain, final=False)
     release = samples.deployed(samples.awaiting_approval(samples.sample_chain(ChainKind.CD), built.evidence))
     prepared = samples.sample_prepared(release).model_copy(update={"cells": (), "evaluators": (), "datasets": ()})
-    chain_store.write_prepared(ports.blobs, release.id, prepared)
+    chain_store.freeze_prepared(ports.blobs, release.id, prepared)
     for name in reporting.FILES:
         ports.blobs.write("reports", f"{release.id}/{name}", ports.blobs.read("reports", f"{chain.id}/{name}"))
     return release.model_copy(update=fields)
@@ -210,6 +210,8 @@ def test_every_line_is_in_the_csv_with_inputs_expected_outputs_scores_and_errors
     build(ports, chain)
     lines = rows(ports, chain, "lines.csv")
     assert len(lines) == 80
+    first_cell = [line["line"] for line in lines if line["cell"] == lines[0]["cell"]]
+    assert first_cell == [str(number) for number in range(1, len(first_cell) + 1)], "people count from 1"
     assert lines[0]["inputs.ticket"] == samples.TICKETS[0][0]
     assert lines[0]["expected.truth"] == "billing"
     assert lines[0]["outputs.category"] == "billing"

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import Conflict, Malformed, NotFound, Transient
-from shared.names import checked
+from shared.names import checked_asset
 from shared.ports import Asset, AssetKind, BlobStore, Clock, NewAsset
 
 __all__ = ["LocalRegistry"]
@@ -171,4 +171,4 @@ def _chosen(document: _Versions, version: str | None) -> _Record:
 
 
 def _blob(kind: AssetKind, name: str) -> str:
-    return f"{kind}/{checked(name, f'The {kind} asset')}.json"
+    return f"{kind}/{checked_asset(name, f'The {kind} asset')}.json"
