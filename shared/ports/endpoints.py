@@ -81,7 +81,10 @@ class Endpoints(Protocol):
     """Online endpoints with deployments and traffic."""
 
     def deploy(self, spec: DeploymentSpec) -> DeploymentInfo:
-        """Begin to create the deployment at 0 % traffic, or find it. Never waits until it is ready."""
+        """Begin to create the deployment at 0 % traffic, or find it. Never waits until it is ready.
+
+        One that has failed is created anew: with new tags and counts, and without traffic, which the others get.
+        """
         ...
 
     def look(self, endpoint: str, deployment: str) -> DeploymentInfo:

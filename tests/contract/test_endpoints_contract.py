@@ -129,6 +129,44 @@ def test_a_flow_that_cannot_be_served_fails_with_the_reason(endpoints: Endpoints
         endpoints.invoke(name, {"text": "hello"}, "v1")
 
 
+def test_deploying_what_has_failed_creates_it_anew(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "v1", "broken", tags={"chain": "shop-cd-1"}))
+    assert settled(endpoints, name, "v1").state is DeploymentState.FAILED
+
+    again = endpoints.deploy(spec(name, "v1", "broken", tags={"chain": "shop-cd-2"}))
+
+    assert (again.created, again.state) == (True, DeploymentState.CREATING)
+    assert again.tags == {"chain": "shop-cd-2"}
+    assert not endpoints.deploy(spec(name, "v1", "broken", tags={"chain": "shop-cd-3"})).created, "it is on its way"
+    assert settled(endpoints, name, "v1").tags == {"chain": "shop-cd-2"}
+
+
+def test_of_many_who_deploy_what_has_failed_one_has_created_it(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "v1", "broken"))
+    assert settled(endpoints, name, "v1").state is DeploymentState.FAILED
+    with ThreadPoolExecutor(4) as people:
+        found = list(people.map(lambda _: endpoints.deploy(spec(name, "v1", "broken")), range(4)))
+    assert sorted(info.created for info in found) == [False] * 3 + [True]
+
+
+def test_what_is_created_anew_has_no_traffic_until_it_is_given_some(endpoints: Endpoints, name: str) -> None:
+    for deployment, flow in (("v1", "echo"), ("v2", "echo"), ("v3", "broken")):
+        endpoints.deploy(spec(name, deployment, flow))
+    endpoints.set_traffic(name, {"v1": 10, "v2": 20, "v3": 70})
+    assert settled(endpoints, name, "v3").state is DeploymentState.FAILED
+
+    assert endpoints.deploy(spec(name, "v3", "broken")).created
+
+    assert endpoints.describe(name).traffic == {"v1": 33, "v2": 67}
+
+
+def test_a_failed_deployment_still_keeps_its_name_for_its_content(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "v1", "broken"))
+    assert settled(endpoints, name, "v1").state is DeploymentState.FAILED
+    with pytest.raises(BusinessFailure, match="use another name, or remove it first"):
+        endpoints.deploy(spec(name, "v1"))
+
+
 @pytest.mark.parametrize("bad", ["", "../shop", "a b", "shöp", "a/b", "x" * 64])
 def test_a_name_that_could_become_another_path_is_refused(endpoints: Endpoints, bad: str) -> None:
     with pytest.raises(InvalidName, match="endpoint"):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from shared.adapters.traffic import without
 from shared.errors import BusinessFailure, NotFound, Transient
 from shared.names import checked
 from shared.ports import DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Invocation
@@ -49,7 +50,7 @@ class MemoryEndpoints:
         self._endpoints: dict[str, _Endpoint] = {}
 
     def deploy(self, spec: DeploymentSpec) -> DeploymentInfo:
-        """Create the deployment at 0 % traffic, or find it.
+        """Create the deployment at 0 % traffic, or find it; one that has failed is created anew.
 
         Raises:
             BusinessFailure: no function answers for it, or another flow is deployed under that name.
@@ -61,15 +62,17 @@ class MemoryEndpoints:
             if spec.flow.name not in self._handlers and spec.flow.name not in self._failures:
                 raise BusinessFailure(f"No function answers for the flow folder {spec.flow.name!r}.")
             endpoint = self._endpoints.setdefault(spec.endpoint, _Endpoint())
-            created = spec.name not in endpoint.deployments
-            if created:
-                failure = self._failures.get(spec.flow.name, "")
-                endpoint.deployments[spec.name] = _Deployment(spec, self._looks, failure)
-            elif _content(endpoint.deployments[spec.name].spec) != _content(spec):
+            present = endpoint.deployments.get(spec.name)
+            if present is not None and _content(present.spec) != _content(spec):
                 raise BusinessFailure(
                     f"Deployment {spec.name!r} of endpoint {spec.endpoint!r} exists, with another flow, other variants "
                     "or other parameters: use another name, or remove it first."
                 )
+            created = present is None or _info(present).state is DeploymentState.FAILED
+            if created:
+                failure = self._failures.get(spec.flow.name, "")
+                endpoint.deployments[spec.name] = _Deployment(spec, self._looks, failure)
+                endpoint.traffic = without(endpoint.traffic, spec.name)
             return _info(endpoint.deployments[spec.name], created=created)
 
     def look(self, endpoint: str, deployment: str) -> DeploymentInfo:

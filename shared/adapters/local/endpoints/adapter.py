@@ -26,6 +26,7 @@ from shared.adapters.local.endpoints.state import (
     ObservedDeployment,
     ObservedEndpoint,
 )
+from shared.adapters.traffic import without
 from shared.errors import BusinessFailure, NotFound, Transient
 from shared.names import checked
 from shared.ports import BlobStore, DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Invocation
@@ -45,13 +46,16 @@ class LocalEndpoints:
     def deploy(self, spec: DeploymentSpec) -> DeploymentInfo:
         """Ask for the deployment, at 0 % traffic. See the port.
 
+        Where the same was deployed before and has failed, it is created anew: what it failed of may have passed.
+
         Raises:
             BusinessFailure: the flow's folder is missing, or another flow is deployed under that name.
             InvalidName: of the endpoint or the deployment.
         """
         checked(spec.endpoint, "endpoint")
         checked(spec.name, "deployment")
-        if self._found(spec) is not None:
+        present = self._found(spec)
+        if present is not None and not self._has_failed(spec.endpoint, present):
             return self.look(spec.endpoint, spec.name)
         if not spec.flow.is_dir():
             raise BusinessFailure(
@@ -60,9 +64,11 @@ class LocalEndpoints:
         wanted = self._frozen(spec)
 
         def add(before: DesiredEndpoint) -> DesiredEndpoint:
-            if spec.name in before.deployments:
-                return before
-            return before.model_copy(update={"deployments": {**before.deployments, spec.name: wanted}})
+            there = before.deployments.get(spec.name)
+            if there is not None and (present is None or there.creation != present.creation):
+                return before  # another caller came first
+            deployments = {**before.deployments, spec.name: wanted}
+            return before.model_copy(update={"deployments": deployments, "traffic": without(before.traffic, spec.name)})
 
         self._store.update(spec.endpoint, add, create=True)
         # Two callers may have come here at once: the document says whose deployment it is.
@@ -168,6 +174,15 @@ class LocalEndpoints:
                 "other parameters: use another name, or remove it first."
             )
         return found
+
+    def _has_failed(self, endpoint: str, present: DesiredDeployment) -> bool:
+        live = self._router.observed()
+        seen = live.get(endpoint) if live is not None else self._store.observed(endpoint)
+        observed = seen.deployments.get(present.name) if seen is not None else None
+        # Of this creation: a failure of the one before it says nothing.
+        return (
+            observed is not None and observed.creation == present.creation and observed.state is DeploymentState.FAILED
+        )
 
     def _frozen(self, spec: DeploymentSpec) -> DesiredDeployment:
         # A folder of its own for every creation: a removal that the host has not carried out yet can then never delete
