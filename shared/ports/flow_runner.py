@@ -53,7 +53,7 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What is known of a run. `lines` is empty while it runs, and is read once."""
+    """What is known of a run. `lines` is empty while it runs; each outcome's lines are read once."""
 
     status: RunStatus
     record: RunRecord | None = None
@@ -64,7 +64,7 @@ class FlowRunner(Protocol):
     """Runs flows. The engine behind it (prompt flow today) shows nowhere else."""
 
     def start(self, spec: RunSpec) -> RunOutcome:
-        """Start the run, or find the one of that name. A runner may return only when it has ended (the local one does).
+        """Start the run, or find the one of that name. A runner may wait for a short run's end; it never waits long.
 
         Raises:
             BusinessFailure: the flow cannot be run at all (does not load, a package is missing, its process died).
@@ -73,7 +73,13 @@ class FlowRunner(Protocol):
         ...
 
     def look(self, name: str) -> RunOutcome:
-        """Look at a run that was started. Raises NotFound."""
+        """Look at a run that was started.
+
+        Raises:
+            NotFound: the runner does not know it, or has lost it: start it.
+            BusinessFailure, Throttled, Transient: as `start`, for a run that had no end to show. After the last two the
+                run counts as lost.
+        """
         ...
 
     def cancel(self, name: str) -> None:
