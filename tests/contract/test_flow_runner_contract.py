@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -31,7 +32,7 @@ def accuracy(lines: Sequence[LineRecord]) -> Mapping[str, float]:
 
 
 RUNNERS: dict[str, Callable[[Path], FlowRunner]] = {
-    "local": LocalFlowRunner,
+    "local": lambda folder: LocalFlowRunner(folder, grace_s=0.05),  # so that most runs outlast their start
     "memory": lambda folder: MemoryFlowRunner({"accuracy": grade}, {"accuracy": accuracy}),
 }
 
@@ -58,6 +59,7 @@ def ended(runner: FlowRunner, run: RunSpec) -> RunOutcome:
     """Start, and look until the run has ended, as those who use a runner must."""
     outcome = runner.start(run)
     while outcome.status is RunStatus.RUNNING:
+        time.sleep(0.01)
         outcome = runner.look(run.name)
     return outcome
 
@@ -126,6 +128,14 @@ def test_starting_a_name_again_finds_the_run(runner):
     assert runner.look("the-same").record == first.record
 
 
+def test_an_ended_run_can_be_looked_at_and_read_again(runner):
+    first = ended(runner, run := spec(("a", "a"), ("b", "c")))
+
+    looks = [runner.look(run.name) for _ in range(2)]
+    assert [look.record for look in looks] == [first.record] * 2
+    assert [list(look.lines) for look in looks] == [list(first.lines)] * 2
+
+
 def test_starting_a_name_at_the_same_time_runs_it_once(runner):
     read = []
     name = f"run-{uuid4().hex}"
@@ -160,7 +170,7 @@ def test_the_models_are_shown_without_their_keys(runner):
 
 def test_a_flow_that_does_not_exist_cannot_be_run(runner):
     with pytest.raises(BusinessFailure, match="nowhere"):
-        runner.start(spec(("a", "a"), flow=FLOWS / "nowhere", flow_digest="0" * 64))
+        ended(runner, spec(("a", "a"), flow=FLOWS / "nowhere", flow_digest="0" * 64))
 
 
 def test_looking_at_an_unknown_run_is_not_found(runner):

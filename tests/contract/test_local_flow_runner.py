@@ -16,7 +16,7 @@ import pytest
 
 from shared.adapters.local.flow_runner import LocalFlowRunner, drive, process, spool
 from shared.connections import Connection
-from shared.errors import BusinessFailure, Transient
+from shared.errors import BusinessFailure, NotFound, Throttled, Transient
 from shared.ports import RunOutcome, RunSpec, RunStatus
 from shared.results import LineRecord, LineStatus
 from tests.contract.model_server import ModelServer
@@ -27,7 +27,7 @@ KEY = "sk-test-0123456789"
 
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFlowRunner]:
-    runner = LocalFlowRunner(tmp_path_factory.mktemp("runner"))
+    runner = LocalFlowRunner(tmp_path_factory.mktemp("runner"), grace_s=150)
     yield runner
     runner.close()
 
@@ -43,7 +43,7 @@ def own_runner(tmp_path: Path) -> Iterator[Callable[..., LocalFlowRunner]]:
     made = []
 
     def make(**settings: object) -> LocalFlowRunner:
-        made.append(LocalFlowRunner(tmp_path / "home", **settings))
+        made.append(LocalFlowRunner(tmp_path / "home", **{"grace_s": 150, **settings}))
         return made[-1]
 
     yield make
@@ -253,7 +253,8 @@ def test_the_line_that_ends_its_process_is_found_and_the_others_complete(runner,
 
 def test_a_flow_that_always_ends_its_process_cannot_be_run(runner, monkeypatch):
     monkeypatch.setattr(drive, "_MOST_DEATHS", 3)
-    with pytest.raises(BusinessFailure, match=r"'misbehaving' ended 3 times .* exit code 3"):
+    told = r"'misbehaving' ended 3 times in this run, the last time while it ran line 2: .* exit code 3"
+    with pytest.raises(BusinessFailure, match=told):
         runner.start(acts(*["_exit 3"] * 20))
     assert values(runner.start(acts("the next"))) == ["next"]
 
@@ -313,11 +314,11 @@ def test_a_large_output_arrives(runner):
 def test_a_line_without_its_input_fails_and_says_which(runner):
     line = one(runner.start(spec("misbehaving", [{"other": 1}])))
     assert line.status is LineStatus.FAILED
-    assert "'what'" in line.error
+    assert "'what' is not provided in line 1 of input data" in line.error
 
 
 def test_an_input_without_a_json_form_is_named(runner):
-    with pytest.raises(BusinessFailure, match="Line 1 has an input without a JSON form"):
+    with pytest.raises(BusinessFailure, match="Line 2 has an input without a JSON form"):
         runner.start(spec("misbehaving", [{"what": "a"}, {"what": object()}]))
 
 
@@ -544,6 +545,202 @@ def test_lines_that_cannot_be_read_end_the_run_with_their_error(runner):
     assert values(runner.start(acts("next one"))) == ["one"]
 
 
+# -------------------------------------------------------------------------------------- runs that outlast their start
+
+
+class Gated:
+    """Lines that do not come before `gate` is set: a run as long as a test needs it."""
+
+    def __init__(self, *lines: object, then: Exception | None = None) -> None:
+        self.gate = threading.Event()
+        self.read = 0
+        self._lines = lines
+        self._then = then
+
+    def __iter__(self) -> Iterator[Mapping[str, object]]:
+        for what in self._lines:
+            self.read += 1
+            assert self.gate.wait(60)
+            yield {"what": what}
+        if self._then is not None:
+            assert self.gate.wait(60)
+            raise self._then
+
+
+def when_ended(runner: LocalFlowRunner, name: str) -> RunOutcome:
+    """Look until it has ended; raises what a look raises."""
+    outcome = runner.look(name)
+    while outcome.status is RunStatus.RUNNING:
+        time.sleep(0.01)
+        outcome = runner.look(name)
+    return outcome
+
+
+def test_a_start_does_not_wait_for_long_runs_and_looks_find_their_end(own_runner):
+    runner = own_runner(grace_s=0.02)
+    gated = [Gated(f"run {n}") for n in range(8)]
+    runs = [acts(lines=lines) for lines in gated]
+
+    assert [runner.start(run).status for run in runs] == [RunStatus.RUNNING] * 8
+    assert [runner.look(run.name) for run in runs] == [RunOutcome(RunStatus.RUNNING)] * 8
+
+    for lines in gated:
+        lines.gate.set()
+    assert [values(when_ended(runner, run.name)) for run in runs] == [[str(n)] for n in range(8)]
+    assert [values(runner.look(run.name)) for run in runs] == [[str(n)] for n in range(8)]
+
+
+def test_starting_a_run_that_is_under_way_joins_it(own_runner):
+    runner = own_runner(grace_s=0.02)
+    first, second = Gated("from first"), Gated("from second")
+    runner.start(run := acts(lines=first))
+
+    assert runner.start(acts(lines=second, name=run.name)).status is RunStatus.RUNNING
+    first.gate.set()
+    assert values(when_ended(runner, run.name)) == ["first"]
+    assert values(runner.start(acts(lines=second, name=run.name))) == ["first"]
+    assert second.read == 0
+
+
+def test_why_a_run_failed_is_told_by_every_look_until_it_is_started_again(own_runner):
+    runner = own_runner(grace_s=0.02)
+    broken = Gated(object())
+    runner.start(run := acts(lines=broken))
+    broken.gate.set()
+
+    for _ in range(3):
+        with pytest.raises(BusinessFailure, match="Line 1 has an input without a JSON form"):
+            when_ended(runner, run.name)
+    runner.start(acts("the second", name=run.name))
+    assert values(when_ended(runner, run.name)) == ["second"]
+
+
+@pytest.mark.parametrize("fault", [Transient("the dataset is out of reach"), Throttled("too many reads", 7.0)])
+def test_a_passing_fault_is_told_once_and_then_the_run_counts_as_lost(own_runner, fault):
+    runner = own_runner(grace_s=0.02)
+    interrupted = Gated("a", then=fault)
+    runner.start(run := acts(lines=interrupted))
+    interrupted.gate.set()
+
+    with pytest.raises(type(fault), match=str(fault)):
+        when_ended(runner, run.name)
+    with pytest.raises(NotFound, match=run.name):
+        runner.look(run.name)
+    runner.start(acts("the second", name=run.name))
+    assert values(when_ended(runner, run.name)) == ["second"]
+
+
+def test_a_fault_that_a_start_has_told_is_not_told_again(runner):
+    run = acts(lines=(1 / 0 for _ in range(1)))
+    with pytest.raises(ZeroDivisionError):
+        runner.start(run)
+    with pytest.raises(NotFound):
+        runner.look(run.name)
+
+
+def test_a_run_waits_for_its_turn_and_can_be_cancelled_there(own_runner):
+    runner = own_runner(grace_s=0.02, max_runs=1)
+    first, second, third = Gated("a"), Gated("b"), Gated("at last")
+    runs = [acts(lines=lines) for lines in (first, second, third)]
+    assert [runner.start(run).status for run in runs] == [RunStatus.RUNNING] * 3
+
+    runner.cancel(runs[1].name)
+    assert runner.look(runs[1].name).status is RunStatus.CANCELLED
+    assert runner.look(runs[0].name).status is RunStatus.RUNNING
+    first.gate.set()
+    third.gate.set()
+    assert values(when_ended(runner, runs[2].name)) == ["last"]
+    assert second.read == 0
+
+
+def test_a_run_that_waits_for_another_flows_place_can_be_cancelled(own_runner):
+    runner = own_runner(grace_s=0.02, max_workers=1)
+    lines = Gated("a")
+    runner.start(holder := acts(lines=lines))
+    assert eventually(lambda: lines.read == 1)
+    runner.start(waiting := graded("a"))
+
+    runner.cancel(waiting.name)
+    assert when_ended(runner, waiting.name).status is RunStatus.CANCELLED
+    assert runner.look(holder.name).status is RunStatus.RUNNING
+    lines.gate.set()
+    assert when_ended(runner, holder.name).status is RunStatus.COMPLETED
+
+
+def test_ended_runs_leave_neither_threads_nor_entries(own_runner):
+    before = set(threading.enumerate())
+    runner = own_runner(grace_s=0.02)
+    for _ in range(5):
+        runner.start(run := acts("a"))
+        when_ended(runner, run.name)
+
+    assert runner._active == {}
+    assert eventually(lambda: not runner._threads)
+    runner.close()
+    assert eventually(lambda: set(threading.enumerate()) <= before)
+
+
+def test_closing_ends_what_is_under_way_and_what_waits(own_runner):
+    runner = own_runner(grace_s=0.02, max_runs=1)
+    runs = [acts("sleep 30"), acts("b")]
+    for run in runs:
+        runner.start(run)
+    assert eventually(lambda: runner._pool._leases and runner._pool._leases[0].ready.done())
+    runner.close()
+
+    for run in runs:
+        with pytest.raises(Transient, match="closed"):
+            runner.look(run.name)
+        with pytest.raises(Transient, match="closed"):
+            runner.start(run)
+    assert runner._threads == set()
+
+
+def test_closing_does_not_wait_for_a_flow_that_is_being_loaded(own_runner):
+    runner = own_runner(grace_s=0.02)
+    runner.start(run := acts("a"))
+    runner.close()
+
+    assert runner._threads == set()
+    with pytest.raises(Transient, match="closed"):
+        runner.look(run.name)
+
+
+# --------------------------------------------------------------------------------------------------- the runner's folder
+
+
+def test_wiring_a_runner_touches_no_disk(own_runner, tmp_path):
+    own_runner()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_used_is_a_passing_fault_of_the_run(tmp_path):
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(Transient, match="Results cannot be kept in"):
+        LocalFlowRunner(tmp_path / "home", grace_s=150).start(acts("a"))
+
+
+def test_after_a_run_what_is_too_old_is_removed(own_runner, tmp_path):
+    runs = tmp_path / "home" / "runs"
+    two_days_ago = time.time() - 2 * 24 * 3600
+    for name in ("ended", "half-done.part", "under-way.part"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "lines").touch()
+        os.utime(runs / name / "lines", (two_days_ago, two_days_ago))
+        os.utime(runs / name, (two_days_ago, two_days_ago))
+    os.utime(runs / "under-way.part" / "lines")
+    (runs / "another process removed it").symlink_to("nowhere")
+
+    runner = own_runner()
+    run = acts("a")
+    runner.start(run)
+    runner.close()
+    left = {path.name for path in runs.iterdir()}
+    assert {"ended", "half-done.part"}.isdisjoint(left)
+    assert "under-way.part" in left
+    assert values(runner.look(run.name)) == [""]
+
+
 OWNER = """
 import sys, threading
 from pathlib import Path
@@ -553,7 +750,7 @@ from shared.ports import RunSpec
 def spec(what):
     return RunSpec(name=what, flow=Path(sys.argv[2]), flow_digest="d" * 64, lines=[{"what": what}], line_timeout_s=3600)
 
-runner = LocalFlowRunner(Path(sys.argv[1]))
+runner = LocalFlowRunner(Path(sys.argv[1]), grace_s=150)
 (line,) = runner.start(spec("pid")).lines
 threading.Thread(target=runner.start, args=(spec(sys.argv[3]),), daemon=True).start()
 print(line.outputs["value"], flush=True)
@@ -575,5 +772,9 @@ def test_no_worker_outlives_its_owner_even_if_that_is_killed(tmp_path, what):
         os.kill(owner.pid, signal.SIGKILL)
         owner.communicate()
     assert eventually(lambda: not is_alive(worker))
-    LocalFlowRunner(tmp_path).close()
+    (abandoned,) = [scratch for scratch in (tmp_path / "workers").iterdir() if str(owner.pid) in scratch.name][:1]
+    successor = LocalFlowRunner(tmp_path, grace_s=150)
+    successor.start(acts("a"))
+    assert eventually(lambda: not abandoned.exists())
+    successor.close()
     assert list((tmp_path / "workers").iterdir()) == []

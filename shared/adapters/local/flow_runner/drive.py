@@ -17,6 +17,7 @@ from typing import Any, Final
 from shared.adapters.local.flow_runner import protocol
 from shared.adapters.local.flow_runner.pool import Pool
 from shared.adapters.local.flow_runner.process import Session, WorkerDied, WorkerProcess
+from shared.adapters.local.flow_runner.redaction import Redaction
 from shared.adapters.local.flow_runner.spool import Spool
 from shared.adapters.local.flow_runner.summary import Summary
 from shared.errors import BusinessFailure, Transient
@@ -32,10 +33,12 @@ _STOP_S: Final = 5.0
 class Drive:
     """A run under way. `run` is called once; `cancel` from any thread."""
 
-    def __init__(self, spec: RunSpec, pool: Pool, spool: Spool) -> None:
+    _spool: Spool
+
+    def __init__(self, spec: RunSpec, pool: Pool) -> None:
         self._spec = spec
         self._pool = pool
-        self._spool = spool
+        self._redacted = Redaction(spec.connections.values())
         self._source: Iterator[tuple[int, Mapping[str, object]]] = enumerate(spec.lines)
         self._exhausted = False
         self._pending: dict[int, Mapping[str, object]] = {}
@@ -54,12 +57,16 @@ class Drive:
         session = self._session
         if session is not None:
             session.answers.put({"is": "cancelled"})
+        self._pool.wake()
 
-    def run(self) -> tuple[RunStatus, RunRecord]:
+    def run(self, spool: Spool) -> tuple[RunStatus, RunRecord]:
         """Run all lines and the aggregation. Raises as `FlowRunner.start`."""
+        self._spool = spool
         started = datetime.now(UTC)
         while not self._cancelled.is_set():
-            lease = self._pool.acquire(self._spec, private=self._deaths > 0)
+            lease = self._pool.acquire(self._spec, private=self._deaths > 0, given_up=self._cancelled.is_set)
+            if lease is None:
+                break
             self._is_worn = False
             try:
                 self._use(lease.worker)
@@ -116,7 +123,7 @@ class Drive:
         try:
             clean = json.loads(json.dumps(dict(inputs), ensure_ascii=False).encode("utf-8", errors="replace"))
         except (TypeError, ValueError, RecursionError) as error:
-            raise BusinessFailure(f"Line {number} has an input without a JSON form: {error}.") from error
+            raise BusinessFailure(f"Line {number + 1} has an input without a JSON form: {error}.") from error
         self._pending[number] = clean
         try:
             session.send("line", line=number, inputs=clean)
@@ -179,17 +186,12 @@ class Drive:
         else:
             self._suspects.extendleft(reversed(under_way))
         if self._deaths >= _MOST_DEATHS:
-            lines = ", ".join(str(number) for number, _ in under_way) or "none (it was aggregating)"
+            numbers = ", ".join(str(number + 1) for number, _ in under_way)
+            doing = f"ran {'line' if len(under_way) == 1 else 'lines'} {numbers}" if numbers else "aggregated"
             raise BusinessFailure(
                 f"The process of the flow {self._spec.flow.name!r} ended {self._deaths} times in this run, the last"
-                f" time while it ran lines {lines} (counted from 0): {reason}."
+                f" time while it {doing}: {reason}."
             ) from death
-
-    def _redacted(self, text: str) -> str:
-        for connection in self._spec.connections.values():
-            if len(connection.api_key) >= 8 and not connection.stand_in:
-                text = text.replace(connection.api_key, "***")
-        return text
 
 
 def _stopped(session: Session) -> int:

@@ -21,6 +21,7 @@ from shared.adapters.local.flow_runner import protocol
 from shared.adapters.local.flow_runner.isolation import forget_captured
 from shared.adapters.local.flow_runner.model_calls import Meter, current
 from shared.adapters.local.flow_runner.reasons import line_error, plain
+from shared.adapters.local.flow_runner.redaction import Redaction
 
 Send = Callable[[protocol.Message], None]
 _LONGEST_ERROR: Final = 4_000
@@ -37,7 +38,7 @@ class _Active:
 class LineRun:
     """One run of one executor. `line` may be called for the next lines while earlier ones are under way."""
 
-    def __init__(self, name: str, executor: Any, order: protocol.Message, send: Send, secrets: tuple[str, ...]) -> None:
+    def __init__(self, name: str, executor: Any, order: protocol.Message, send: Send, redacted: Redaction) -> None:
         self._name = name
         self._executor = executor
         self._timeout_s = float(order["line_timeout_s"])
@@ -45,7 +46,7 @@ class LineRun:
         self.aggregates = bool(order["aggregate"] and executor.has_aggregation_node)
         self._aggregation_flow_inputs = _inputs_of_aggregation(executor) if self.aggregates else frozenset()
         self._send = send
-        self._secrets = secrets
+        self._redacted = redacted
         self._waiting: SimpleQueue[tuple[int, Mapping[str, Any]] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._active: dict[int, _Active] = {}
@@ -85,7 +86,8 @@ class LineRun:
         current.set(active.meter)
         forget_captured()
         try:
-            result = self._executor.exec_line(inputs, index=active.line, run_id=self._name)
+            # Prompt flow takes the index for its messages only ("in line 3 of input data"): people count from 1.
+            result = self._executor.exec_line(inputs, index=active.line + 1, run_id=self._name)
             if result.run_info.status.value != "Completed":
                 return self._failed(active, line_error(result.run_info.error))
             outputs = {name: value for name, value in result.output.items() if name != "line_number"}
@@ -111,9 +113,7 @@ class LineRun:
         }
 
     def _failed(self, active: _Active, error: str) -> protocol.Message:
-        for secret in self._secrets:
-            error = error.replace(secret, "***")
-        return {"ok": False, "error": error[:_LONGEST_ERROR], **self._facts(active)}
+        return {"ok": False, "error": self._redacted(error)[:_LONGEST_ERROR], **self._facts(active)}
 
     def _answer(self, answer: protocol.Message) -> None:
         try:
@@ -193,14 +193,12 @@ class LineRun:
                     metrics[name] = number
         except BaseException as raised:
             error = f"{type(raised).__name__}: {raised}"
-        for secret in self._secrets:
-            error = error.replace(secret, "***")
         self._send(
             {
                 "is": "metrics",
                 "run": self._name,
                 "metrics": metrics,
-                "error": error[:_LONGEST_ERROR],
+                "error": self._redacted(error)[:_LONGEST_ERROR],
                 "prompt_tokens": meter.prompt_tokens,
                 "completion_tokens": meter.completion_tokens,
                 "retries": meter.retries,

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -53,6 +54,8 @@ class Pool:
         self._changed = threading.Condition()
         self._leases: list[Lease] = []
         self._spare: Future[WorkerProcess] | None = None
+        self._workers: set[WorkerProcess] = set()
+        """All that live, whatever they are doing."""
         self._numbers = count(1)
         self._closed = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -60,16 +63,19 @@ class Pool:
         # started it, and a thread of the functions host may end at any time.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-starter")
 
-    def acquire(self, spec: RunSpec, *, private: bool = False) -> Lease:
+    def acquire(self, spec: RunSpec, *, private: bool, given_up: Callable[[], bool]) -> Lease | None:
         """A worker that holds the flow; a private one is shared with nobody and ended when it is given back.
 
-        Waits while all places are taken by runs.
+        Waits while all places are taken by runs. None if the run was given up meanwhile: `wake` makes it ask.
 
         Raises:
             BusinessFailure, Transient: as `WorkerProcess.load`, or because the pool is closed.
         """
         key = f"private {next(self._numbers)}" if private else _key(spec)
-        lease, is_mine = self._place(key)
+        placed = self._place(key, given_up)
+        if placed is None:
+            return None
+        lease, is_mine = placed
         if is_mine:
             try:
                 lease.ready.set_result(self._loaded(spec))
@@ -98,26 +104,30 @@ class Pool:
         if ends and lease.ready.exception() is None:
             self._end(lease.worker, "it was replaced")
 
+    def wake(self) -> None:
+        """Have all who wait for a place ask again whether their run was given up."""
+        with self._changed:
+            self._changed.notify_all()
+
     def close(self) -> None:
-        """End all workers; runs under way fail as transient."""
+        """End all workers, those that are starting or loading too; runs under way fail as transient."""
         with self._changed:
             self._closed.set()
-            leases, self._leases = self._leases, []
-            spare, self._spare = self._spare, None
+            self._leases = []
+            self._spare = None
             self._changed.notify_all()
-        for future in [lease.ready for lease in leases] + ([spare] if spare else []):
-            if future.done() and future.exception() is None:
-                self._end(future.result(), "the runner was closed")
-        self._starter.shutdown(wait=False)
+        self._starter.shutdown(wait=True)  # no worker comes after this: one that was being started is ended by `_start`
+        for worker in list(self._workers):
+            self._end(worker, "the runner was closed")
 
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed.is_set()
 
-    def _place(self, key: str) -> tuple[Lease, bool]:
+    def _place(self, key: str, given_up: Callable[[], bool]) -> tuple[Lease, bool] | None:
         with self._changed:
-            while True:
+            while not given_up():
                 if self._closed.is_set():
                     raise Transient("The flow runner is closed.")
                 for lease in self._leases:
@@ -139,6 +149,7 @@ class Pool:
                         self._keeper.start()
                     return lease, True
                 self._changed.wait()
+            return None
 
     def _loaded(self, spec: RunSpec) -> WorkerProcess:
         try:
@@ -166,12 +177,22 @@ class Pool:
             worker = spare.result()
             if worker.alive:
                 return worker
-        return self._starter.submit(self._start).result()
+            self._end(worker, "it ended before it was needed")
+        with self._changed:
+            if self._closed.is_set():
+                raise Transient("The flow runner is closed.")
+            started = self._starter.submit(self._start)
+        return started.result()
 
     def _start(self) -> WorkerProcess:
         scratch = self._folder / f"{os.getpid()}-{id(self):x}-{next(self._numbers)}"
         scratch.mkdir(parents=True)
-        worker = WorkerProcess(self._python, scratch)
+        try:
+            worker = WorkerProcess(self._python, scratch)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        self._workers.add(worker)
         if self._closed.is_set():
             self._end(worker, "the runner was closed")
         return worker
@@ -183,6 +204,7 @@ class Pool:
 
     def _end(self, worker: WorkerProcess, because: str) -> None:
         worker.kill(because)
+        self._workers.discard(worker)
         shutil.rmtree(worker.scratch, ignore_errors=True)
 
     def _look_after(self) -> None:

@@ -1,8 +1,8 @@
 """How the runner and its worker processes talk: JSON behind a length, over two pipes that nothing else writes to.
 
-Orders go down (`load`, `run`, `line`, `end`, `aggregate`, `cancel`, `forget`), answers come up (`hello`, `loaded`,
-`ready`, `done`, `ended`, `metrics`, `beat`, …); each names its run. Only the standard library is imported: the worker
-reads this before anything else, and the flow's own modules may have any name.
+Orders go down (`load`, `run`, `line`, `kept`, `aggregate`, `stop`), answers come up (`hello`, `loaded`, `unusable`,
+`ready`, `done`, `metrics`, `stopped`, `beat`); what belongs to a run names it. Only the standard library is imported:
+the worker reads this before anything else, and the flow's own modules may have any name.
 """
 
 from __future__ import annotations

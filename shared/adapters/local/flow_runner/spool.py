@@ -5,6 +5,7 @@ A run is kept under the hash of its name: the same name finds it again, after a 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -116,8 +117,13 @@ class StoredLines:
 
 
 def clear_old(folder: Path) -> None:
-    """Remove runs that ended, or were left half done, more than a day ago."""
+    """Remove runs that ended, or were left half done, more than a day ago.
+
+    Another process may clear the same folder at the same time: what is gone, or cannot be removed, is passed over.
+    """
     oldest = time.time() - _KEPT_S
     for run in folder.glob("*"):
-        if run.stat().st_mtime < oldest:
-            shutil.rmtree(run, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            # A run under way writes into its files, which does not change its folder's time.
+            if max(path.stat().st_mtime for path in (run, *run.iterdir())) < oldest:
+                shutil.rmtree(run, ignore_errors=True)

@@ -89,12 +89,13 @@ class Summary:
 
     def _described(self, lines: int) -> str:
         first = sorted(self._failures.items())[:_NAMED]
-        numbers = ", ".join(str(number) for number, _ in first) + (", …" if self._failed > len(first) else "")
+        numbers = ", ".join(str(number + 1) for number, _ in first) + (", …" if self._failed > len(first) else "")
+        named = f"line {numbers}" if self._failed == 1 else f"lines {numbers}"
         errors: dict[str, int] = {}
         for number, error in first:
             errors.setdefault(error, number)
-        told = " ".join(f"Line {number}: {error[:400]}" for error, number in list(errors.items())[:3])
-        return f"{self._failed} of {lines} lines failed (counted from 0: {numbers}). {told}"
+        told = " ".join(f"Line {number + 1}: {error[:400]}" for error, number in list(errors.items())[:3])
+        return f"{self._failed} of {lines} lines failed ({named}). {told}"
 
 
 def _percentiles(latencies: list[float]) -> Latency:

@@ -22,6 +22,7 @@ from shared.adapters.local import promptflow_engine
 from shared.adapters.local.flow_runner import isolation, model_calls, protocol, scheduling
 from shared.adapters.local.flow_runner.lines import LineRun
 from shared.adapters.local.flow_runner.reasons import load_error
+from shared.adapters.local.flow_runner.redaction import Redaction
 from shared.connections import Connection
 
 _BEAT_S: Final = 1.0
@@ -41,6 +42,7 @@ class Worker:
         self._loads: SimpleQueue[protocol.Message] = SimpleQueue()
         self._flow = Path()
         self._connections: dict[str, Connection] = {}
+        self._redacted = Redaction()
         self._made = 0
 
     def send(self, message: protocol.Message) -> None:
@@ -86,6 +88,7 @@ class Worker:
     def _load(self, order: protocol.Message) -> None:
         self._flow = Path(order["flow"])
         self._connections = {c["name"]: Connection(**c) for c in order["connections"]}
+        self._redacted = Redaction(self._connections.values())
         os.environ.update(order["environment"])
         for name, value in (promptflow_engine.read_dag(self._flow).get("environment_variables") or {}).items():
             if name not in order["environment"]:
@@ -108,8 +111,7 @@ class Worker:
 
     def _start(self, order: protocol.Message) -> None:
         executor, models = self._executor(order["variants"], order["parameters"])
-        secrets = tuple(c.api_key for c in self._connections.values() if len(c.api_key) >= 8 and not c.stand_in)
-        run = LineRun(order["run"], executor, order, self.send, secrets)
+        run = LineRun(order["run"], executor, order, self.send, self._redacted)
         self._runs[order["run"]] = run
         self.send({"is": "ready", "run": order["run"], "models": models, "aggregates": run.aggregates})
 
@@ -139,12 +141,6 @@ class Worker:
         if len(self._executors) > _EXECUTORS_KEPT:
             self._executors.popitem(last=False)
         return executor, models
-
-    def _redacted(self, text: str) -> str:
-        for connection in self._connections.values():
-            if len(connection.api_key) >= 8 and not connection.stand_in:
-                text = text.replace(connection.api_key, "***")
-        return text
 
     def _watch(self) -> None:
         while True:
