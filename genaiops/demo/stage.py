@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from genaiops.host import HostError
+from genaiops.host.lock import HomeLock
 from shared.chain.messages import ChainKind, ChainRequest, Queue
 from shared.names import chain_id
 from shared.ports import OutgoingMessage, Ports
@@ -23,16 +25,38 @@ BRANCH: Final = "main"
 
 
 def demo_settings() -> Settings:
-    """Settings of the demo: `<home>/demo`, emptied, and free ports where the usual ones are taken."""
+    """Settings of the demo: `<home>/demo`, emptied, and free ports where the usual ones are taken.
+
+    Raises:
+        HostError: a host runs there; nothing was deleted.
+    """
     settings = read()
     home = settings.home / "demo"
     if home.exists():
-        shutil.rmtree(home)
+        _empty(home)
     http, router, stand_in = _free_ports([settings.http_port, settings.router_port, settings.stand_in_port])
     url = settings.functions_url
     if "GENAIOPS_FUNCTIONS_URL" not in os.environ:
         url = f"http://127.0.0.1:{http}"
     return replace(settings, home=home, http_port=http, router_port=router, stand_in_port=stand_in, functions_url=url)
+
+
+def _empty(home: Path) -> None:
+    state = home / "host"
+    state.mkdir(exist_ok=True)
+    lock = HomeLock(state)
+    try:
+        lock.acquire()
+    except HostError as error:
+        pid = lock.holder()
+        raise HostError(
+            f"A host (pid {pid}) runs in {home}, which the demo empties when it begins. Nothing was deleted. "
+            f"Stop the host (Ctrl-C where it runs, or `kill {pid}`), or set GENAIOPS_HOME to another folder."
+        ) from error
+    try:
+        shutil.rmtree(home)
+    finally:
+        lock.release()
 
 
 def _free_ports(wanted: list[int]) -> list[int]:

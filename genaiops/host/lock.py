@@ -24,7 +24,7 @@ class HomeLock:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise HostError(
-                f"Another host (pid {self._holder()}) runs in {self._folder}. "
+                f"Another host (pid {self.holder()}) runs in {self._folder}. "
                 "Stop it, or set GENAIOPS_HOME to another folder."
             ) from error
         self._pid.write_text(str(os.getpid()), encoding="ascii")
@@ -35,7 +35,8 @@ class HomeLock:
             self._pid.unlink(missing_ok=True)
             self._lock.release()
 
-    def _holder(self) -> str:
+    def holder(self) -> str:
+        """Who has the lock: its process id, or `unknown`."""
         try:
             return self._pid.read_text(encoding="ascii") or "unknown"
         except OSError:
