@@ -28,16 +28,25 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("genaiops.embedded")
 
+DRAIN_TIMEOUT_S: Final = 30.0
+
 
 class Embedded:
     """Everything up while it is entered: `with Embedded(settings.read()) as running: running.dashboard_url`."""
 
-    def __init__(self, settings: Settings, *, stand_in_options: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        stand_in_options: Mapping[str, float] | None = None,
+        drain_timeout_s: float = DRAIN_TIMEOUT_S,
+    ) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             settings: of the local profile. This process's ports are wired from them.
             stand_in_options: how the stand-in model behaves: `{"latency-ms": 200, "throttle-rate": 0.05}`.
+            drain_timeout_s: how long `stop` lets running functions go on.
         """
         if settings.profile != "local":
             raise GenAIOpsError(
@@ -46,6 +55,7 @@ class Embedded:
             )
         self.settings = settings
         self._stand_in_options = stand_in_options
+        self._drain_timeout_s = drain_timeout_s
         self._stack = ExitStack()
         self._host: Host | None = None
         self._stop_requested = False
@@ -164,6 +174,7 @@ class Embedded:
             host_json=settings.root / "host.json",
             app_settings=app_settings(settings),
             clock=ports.clock,
+            drain_timeout_s=self._drain_timeout_s,
         )
         host.start()
         self._stack.callback(host.stop)

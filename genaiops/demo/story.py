@@ -19,12 +19,15 @@ from genaiops.cli.output import say
 from genaiops.cli.progress import follow
 from genaiops.demo.stage import USE_CASE, changed_use_case, demo_settings, publish
 from genaiops.embedded import Embedded, addresses
+from genaiops.host.signals import Interrupted, interrupting_signals
 from shared import chain_store
 from shared.approvals.links import link_for
 from shared.chain.state import Chain, ChainStatus
 from shared.errors import GenAIOpsError
 from shared.ports import AssetKind, Ports
 
+DRAIN_TIMEOUT_S: Final = 1.0
+"""Functions run at the demo's end only where it was interrupted, and then nobody wants to wait for them."""
 PATIENCE_S: Final = 300.0
 INTERACTIVE_PATIENCE_S: Final = 3600.0
 CALLS: Final = 40
@@ -32,16 +35,25 @@ UPLOADED: Final = ("tickets_mail", "tickets_mail_changed.csv")
 
 
 def run(*, interactive: bool = False) -> int:
-    """Play the demo; returns 0 if everything went as promised, else 1."""
+    """Play the demo; returns 0 if everything went as promised, else 1.
+
+    Raises:
+        HostError: a host runs in the demo's home.
+        Interrupted: by Ctrl-C or SIGTERM; exits with 130 or 143.
+    """
     begun = time.monotonic()
     settings = demo_settings()
     settings.home.mkdir(parents=True)
     logging.basicConfig(filename=settings.home / "host.log", level=logging.INFO)
-    with Embedded(settings) as embedded:
-        for line in addresses(embedded):
-            say(line)
-        story = _Story(embedded.ports, interactive=interactive)
-        story.play()
+    try:
+        with interrupting_signals(), Embedded(settings, drain_timeout_s=DRAIN_TIMEOUT_S) as embedded:
+            for line in addresses(embedded):
+                say(line)
+            story = _Story(embedded.ports, interactive=interactive)
+            story.play()
+    except Interrupted:
+        say("\nInterrupted. No process is left running.", "yellow")
+        raise
     say(f"\nThe demo took {time.monotonic() - begun:.0f} s. No process is left running.")
     for line in story.surprises:
         say(f"NOT AS PROMISED: {line}", "red")

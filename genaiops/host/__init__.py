@@ -12,12 +12,14 @@
     decoding.py     arguments by azure.functions' own converters
     invocation.py   one call of one function, logged
     workers.py      the threads that run functions
+    settling.py     the locks of what functions work on, until it is completed or given back
+    held_back.py    the wait before a message that failed is given back
     ledger.py       what must be remembered over a restart
     lock.py         one host per home
     errors.py       HostError
 
 A queue message on its way: `queues._look` receives it under a lock, a worker decodes it and calls the function,
-`renewals` keeps the lock meanwhile, and the worker completes the message or gives it back.
+`renewals` keeps the lock meanwhile, and `settling` completes the message, or gives it back after a wait.
 """
 
 from __future__ import annotations
