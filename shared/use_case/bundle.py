@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from shared.digests import files_of
-from shared.errors import BusinessFailure
 from shared.names import checked
+from shared.use_case.members import named
 from shared.use_case.problems import Problems
-from shared.use_case.sources import EXPERIMENT, outside_files
-from shared.use_case.unpack import LARGEST_BUNDLE, LONGEST_PATH, MOST_FILES, unpack
+from shared.use_case.sources import EXPERIMENT
+from shared.use_case.unpack import unpack
 from shared.use_case.yaml_file import read_yaml
 
 __all__ = ["Bundle", "make", "unpack"]
@@ -47,7 +46,8 @@ def make(folder: Path, data: Path | None = None) -> Bundle:
 
     Raises:
         InvalidUseCase: `experiment.yaml` cannot be read; that the use case is valid is for `load` to say.
-        Malformed: the folder holds links or devices, or the use case's name is not allowed.
+        Malformed: the folder holds links, devices or names that cannot be unpacked everywhere, or the use case's name
+            is not allowed.
         BusinessFailure: the bundle would be larger than may be unpacked, or datasets stand in each other's way.
     """
     problems = Problems()
@@ -55,31 +55,8 @@ def make(folder: Path, data: Path | None = None) -> Bundle:
     problems.raise_if_any()
     top = document.value if document is not None and isinstance(document.value, dict) else {}
     use_case = checked(str(top.get("name", "")), f"the `name` in {folder / EXPERIMENT}")
-    content = _zipped(_members(folder, data))
+    content = _zipped(named(folder, data))
     return Bundle(use_case=use_case, digest=hashlib.sha256(content).hexdigest(), content=content)
-
-
-def _members(folder: Path, data: Path | None) -> dict[str, Path]:
-    """Name in the bundle → file."""
-    members = dict(files_of(folder))
-    outside = outside_files(folder, data)
-    for source, path in outside.items():
-        members[f"data/{Path(source).as_posix()}"] = path
-    for source in outside:
-        if Path(source).as_posix() in members:
-            raise BusinessFailure(
-                f"The dataset source {source!r} would mean another file inside the bundle: rename one of the two files."
-            )
-    size = sum(path.stat().st_size for path in members.values())
-    if size > LARGEST_BUNDLE or len(members) > MOST_FILES:
-        raise BusinessFailure(
-            f"The use case has {len(members):,} files with {size:,} bytes; a bundle may have {MOST_FILES:,} files "
-            f"with {LARGEST_BUNDLE:,} bytes. Move what its flows do not need out of {folder}."
-        )
-    for name in members:
-        if len(name) > LONGEST_PATH:
-            raise BusinessFailure(f"The path {name!r} is longer than {LONGEST_PATH} characters: shorten it.")
-    return members
 
 
 def _zipped(members: dict[str, Path]) -> bytes:

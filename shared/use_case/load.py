@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.names import checked
-from shared.use_case import options
+from shared.use_case import members, options
 from shared.use_case.block import Block
 from shared.use_case.data import DataReader
 from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
@@ -93,6 +93,8 @@ class _Loader:
     def load(self, environment: str, asked_for: str | None) -> UseCase | None:
         """The use case, if its file can be read at all; it is of use only where there is no problem."""
         base = self.base()
+        if self.read_data and base is not None:
+            members.check(self.folder, self.data, self.problems)
         overlay = self.overlay(environment, base)
         if base is None:
             return None
@@ -112,6 +114,8 @@ class _Loader:
         )
         datasets = reader.experiment_datasets(holder("datasets").child("datasets"))
         evaluators = self.evaluators(holder("evaluators").child("evaluators"), reader, base)
+        deployment = options.deployment(holder("deployment").child("deployment"), flow.facts, name)
+        after_merge = deployment is not None and deployment.after_ci
         return UseCase(
             name=name,
             folder=self.folder,
@@ -123,8 +127,8 @@ class _Loader:
             connections=options.connections(holder("connections").child("connections"), self.used),
             parameters=options.parameters(holder("parameters").child("parameters"), flow.facts),
             gates=options.gates(holder("gates").child("gates"), evaluators),
-            approval=options.approval(holder("approval").child("approval")),
-            deployment=options.deployment(holder("deployment").child("deployment"), flow.facts, name),
+            approval=options.approval(holder("approval").child("approval"), after_merge=after_merge),
+            deployment=deployment,
             runtime=holder("runtime").text("runtime"),
             reuse=options.reuse(holder("reuse").child("reuse")),
             tolerated_failures=holder("tolerated_failures").number("tolerated_failures", 0, 1) or 0.0,

@@ -95,9 +95,11 @@ def _metric(block: Block, key: str, written: str, evaluators: tuple[Evaluator, .
     return evaluator, metric
 
 
-def approval(block: Block) -> Approval:
-    """`approval`: who, and how long."""
+def approval(block: Block, *, after_merge: bool) -> Approval:
+    """`approval`: who, and how long; `after_merge`: whether every merge asks for one."""
     default = Approval()
+    if after_merge and not (isinstance(block.value, dict) and "approvers" in block):
+        block.problem("names nobody, but with `deployment.after_ci` every merge asks for an approval", "approvers")
     if block.value is None or block.mapping({"approvers", "timeout_minutes", "reminder_minutes"}) is None:
         return default
     approvers = block.texts("approvers")
@@ -140,6 +142,10 @@ def _sample_request(block: Block, facts: FlowFacts | None) -> Any:
     key = "sample_request"
     written = block.text(key)
     if written is None:
+        if block.child(key).value is None:
+            block.problem(
+                "is missing; expected a JSON file of inputs, with which the endpoint is tested", key
+            )
         return None
     folder = block.folder
     path = file_in(folder, written)

@@ -8,18 +8,26 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from shared.errors import BusinessFailure
 from shared.use_case.model import Problem
+
+MOST_SHOWN: Final = 200
+"""Problems that are listed: who has more has one mistake that was made many times."""
 
 
 class InvalidUseCase(BusinessFailure):
     """A use case folder that cannot be run; `problems` names every reason, by file and line."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], more: int = 0) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line)))
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__("\n  ".join([f"The use case is not valid: {count}.", *map(str, self.problems)]))
+        self.more = more
+        """How many further problems there are, which are not listed."""
+        number = len(self.problems) + more
+        count = "1 problem" if number == 1 else f"{number:,} problems"
+        rest = [f"and {more:,} more"] if more else []
+        super().__init__("\n  ".join([f"The use case is not valid: {count}.", *map(str, self.problems), *rest]))
 
 
 @dataclass
@@ -27,17 +35,31 @@ class Problems:
     """The problems found so far."""
 
     found: list[Problem] = field(default_factory=list)
+    """At most `MOST_SHOWN`."""
+    more: int = 0
+    """Problems beyond those: counted only."""
+    _known: set[Problem] = field(default_factory=set, repr=False)
+
+    @property
+    def full(self) -> bool:
+        """Whether a further problem is only counted, so that its message need not be a good one."""
+        return len(self.found) >= MOST_SHOWN
 
     def add(self, file: str, line: int, key: str, message: str) -> None:
         """Note a problem; the same one is noted once, however many ways lead to it."""
         problem = Problem(file=file, line=line, key=key, message=message)
-        if problem not in self.found:
+        if problem in self._known:
+            return
+        self._known.add(problem)
+        if self.full:
+            self.more += 1
+        else:
             self.found.append(problem)
 
     def raise_if_any(self) -> None:
         """Raises InvalidUseCase with everything that was found."""
         if self.found:
-            raise InvalidUseCase(self.found)
+            raise InvalidUseCase(self.found, self.more)
 
 
 def one_of(found: object, allowed: Iterable[str], what: str) -> str:

@@ -14,19 +14,14 @@ import stat
 import struct
 import tempfile
 import time
-import unicodedata
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Final
 
 from shared.errors import Malformed
+from shared.use_case.members import LARGEST_BUNDLE, MOST_FILES, folded, why_not
 
-LARGEST_BUNDLE: Final = 200 * 1024 * 1024
-"""Bytes, packed or unpacked."""
-MOST_FILES: Final = 10_000
-LONGEST_PATH: Final = 240
-"""Characters of a path in a bundle."""
 HIGHEST_RATIO: Final = 100
 """Unpacked to packed size, for bundles of more than 10 MB unpacked: text shrinks to a tenth, bombs to a thousandth."""
 _RATIO_COUNTS_FROM: Final = 10 * 1024 * 1024
@@ -139,7 +134,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], packed: int) -> None:
             raise Malformed(f"The bundle's entry {entry.filename!r} is encrypted; only plain files are allowed.")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Malformed(f"The bundle's entry {entry.filename!r} is packed in an unusual way; use deflate or store.")
-        key = _folded(entry.filename)
+        key = folded(entry.filename)
         if key in seen:
             raise Malformed(
                 f"The bundle has {seen[key].filename!r} and {entry.filename!r}: one name twice, or alike but for case."
@@ -155,27 +150,16 @@ def _check_entries(entries: list[zipfile.ZipInfo], packed: int) -> None:
                 )
 
 
-def _folded(name: str) -> str:
-    """What a file system that ignores case and composes accents makes of a name."""
-    return unicodedata.normalize("NFC", name.rstrip("/")).casefold()
-
-
 def _check_name(entry: zipfile.ZipInfo) -> None:
     # `filename` was cut at a NUL and had separators replaced: the name as it was stored is judged.
     name = entry.orig_filename
-    parts = name.removesuffix("/").split("/")
-    reason = ""
-    if len(name) > LONGEST_PATH:
-        reason = f"is longer than {LONGEST_PATH} characters"
-    elif name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        reason = "is absolute"
-    elif "\\" in name or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        reason = "holds a backslash or a control character"
-    elif any(part in ("", ".", "..") for part in parts):
-        reason = "holds an empty part, `.` or `..`"
-    elif any(len(part.encode()) > 250 for part in parts):
-        reason = "has a part that is too long for a file name"
-    if reason:
+    if reason := why_not(name):
         raise Malformed(
             f"The bundle's entry {name[:80]!r} {reason}; only relative paths inside the bundle are allowed."
+        )
+    # Python 3.12 and later take `filename` from the extra field 0x7075 where there is one: what is written to must be
+    # what was judged.
+    if entry.filename != name:
+        raise Malformed(
+            f"The bundle's entry {name[:80]!r} has {entry.filename[:80]!r} as a second name; an entry has one name."
         )

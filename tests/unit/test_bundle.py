@@ -113,7 +113,7 @@ def test_a_dataset_that_would_be_mistaken_for_another_one_in_the_bundle_is_refus
 
 def test_what_could_not_be_unpacked_is_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = written(tmp_path)
-    monkeypatch.setattr("shared.use_case.bundle.MOST_FILES", 3)
+    monkeypatch.setattr("shared.use_case.members.MOST_FILES", 3)
     with pytest.raises(BusinessFailure, match="a bundle may have 3 files"):
         make(folder, tmp_path / "data")
 
@@ -132,6 +132,19 @@ def test_a_bundle_that_is_there_is_found_without_reading_the_content(tmp_path: P
     content = packed([("a", b"1")])
     folder = unpack(content, digest_of(content), tmp_path)
     assert unpack(b"", digest_of(content), tmp_path) == folder
+
+
+def test_an_entry_with_a_second_name_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.12 and later let the extra field 0x7075 replace `filename`; the name that was judged is another one."""
+    original = zipfile.ZipFile.infolist
+
+    def renamed(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+        entries = original(archive)
+        entries[0].filename = "../../evil"
+        return entries
+
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", renamed)
+    assert "'../../evil' as a second name" in refused(packed([("a", b"1")]), root)
 
 
 def test_other_packers_compress_and_name_folders(tmp_path: Path) -> None:

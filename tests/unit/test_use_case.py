@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import BusinessFailure, InvalidName
+from shared.errors import BusinessFailure, InvalidName, Malformed
+from shared.use_case.bundle import make
 from shared.use_case.flow_facts import flow_facts
 from shared.use_case.load import InvalidUseCase, load
 from shared.use_case.model import Problem, Reuse
@@ -304,7 +307,9 @@ def test_a_link_that_leads_out_of_the_folder_is_no_dataset(folder: Path, tmp_pat
     secret = put(tmp_path, "secret.jsonl", '{"text": "a"}\n')
     (folder / "data" / "train.jsonl").unlink()
     (folder / "data" / "train.jsonl").symlink_to(secret)
-    assert only_problem(folder).key == "datasets[0].source"
+    link, source = problems_of(folder)
+    assert "is a symbolic link: put the file itself there" in link.message
+    assert source.key == "datasets[0].source"
 
 
 # ------------------------------------------------------------------------------------------------------------- the YAML
@@ -480,3 +485,73 @@ def test_whatever_the_files_say_the_answer_is_a_use_case_or_problems(
         assert all(p.file and p.message and p.line >= 0 for p in error.problems)  # noqa: PT017 - either way is right
     finally:
         shutil.rmtree(root)
+
+
+# ---------------------------------------------------------------------------------------------- what cannot be packed
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["notes\n.txt"], "holds a backslash or a control character"),
+        (["a\\b.txt"], "holds a backslash"),
+        (["C:notes.txt"], "is absolute"),
+        (["Notes.txt", "notes.txt"], "alike but for case or accents"),
+        (["caf\u00e9.txt", "cafe\u0301.txt"], "alike but for case or accents"),
+        (["notes", "NOTES/a.txt"], "alike but for case or accents"),
+        (["x" * 241], None),
+    ],
+)
+def test_a_folder_that_no_bundle_could_hold_is_not_valid(folder: Path, names: list[str], says: str | None) -> None:
+    if says is None:  # too long for one file name: spread over folders
+        names, says = ["/".join(["d" * 60] * 4) + "/x"], "is longer than 240 characters"
+    for name in names:
+        put(folder, name, "x")
+    (problem,) = problems_of(folder)
+    assert says in problem.message
+    with pytest.raises(Malformed, match=re.escape(says)):
+        make(folder, None)
+
+
+def test_a_pipe_in_the_folder_is_a_problem(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    assert "is neither a file nor a folder" in only_problem(folder).message
+
+
+def test_a_name_that_is_not_unicode_is_a_problem(folder: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(folder) + b"/\xff.txt"))).write_bytes(b"x")
+    assert "is not Unicode: rename it" in only_problem(folder).message
+
+
+def test_a_folder_spelled_in_two_ways_is_no_clash(folder: Path) -> None:
+    put(folder, "Notes/a.txt", "x")
+    put(folder, "notes/b.txt", "x")
+    load(folder, "dev", data=folder.parents[1] / "data")
+    assert make(folder, None).use_case == "greetings"
+
+
+def test_of_very_many_problems_the_first_are_listed_and_the_others_counted(folder: Path) -> None:
+    text = (folder / "experiment.yaml").read_text()
+    (folder / "experiment.yaml").write_text(text + "".join(f"unknown_{n}: 1\n" for n in range(1_000)))
+    with pytest.raises(InvalidUseCase) as caught:
+        load(folder, "dev", data=folder.parents[1] / "data")
+    assert len(caught.value.problems) == 200
+    assert caught.value.more == 800
+    assert str(caught.value).startswith("The use case is not valid: 1,000 problems.")
+    assert str(caught.value).endswith("and 800 more")
+
+
+def test_a_deployment_needs_a_sample_request(folder: Path) -> None:
+    line = change(folder, "experiment.yaml", "  sample_request: sample.json\n", "")
+    problem = only_problem(folder)
+    assert (problem.key, problem.line) == ("deployment.sample_request", line - 3 - 1)
+    assert "with which the endpoint is tested" in problem.message
+
+
+def test_who_approves_must_be_said_where_a_merge_asks_for_it(folder: Path) -> None:
+    change(folder, "experiment.yaml", "  approvers: [ann@example.org]\n", "")
+    problem = only_problem(folder)
+    assert problem.key == "approval.approvers"
+    assert "`deployment.after_ci`" in problem.message
+    change(folder, "experiment.yaml", "  after_ci: true\n", "")
+    load(folder, "dev", data=folder.parents[1] / "data")
