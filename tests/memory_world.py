@@ -6,6 +6,8 @@ SIGKILL would; its message comes back when its lock expires.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,7 @@ from shared.names import chain_id
 from shared.perform import perform
 from shared.ports import OutgoingMessage, Ports, ReceivedMessage
 from shared.settings import Settings, read
+from shared.use_case import bundle
 
 USE_CASES = Path(__file__).parent / "use_cases"
 HANDLERS = {Queue.CHAIN_REQUESTS: start, Queue.CHAIN_EVENTS: advance}
@@ -145,6 +148,17 @@ class World:
         self.publish(Queue.CHAIN_REQUESTS, asked.model_dump_json().encode(), message_id=f"{kind}-{request_id}")
         return chain_id(use_case, kind, request_id)
 
+    def publish_use_case(self, changes: Mapping[str, str]) -> str:
+        """Store a bundle of the small use case with these files in it; returns its digest, as a pipeline names it."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "small"
+            shutil.copytree(USE_CASES / "small", folder)
+            for name, content in changes.items():
+                (folder / name).write_text(content, "utf-8")
+            made = bundle.make(folder)
+        self.blobs.write("bundles", f"{made.digest}.zip", made.content)
+        return made.digest
+
     def publish(self, queue: Queue, body: bytes, message_id: str, session: str | None = None) -> None:
         self.bus.send(self.settings.queues[queue], [OutgoingMessage(body, message_id, session_id=session)])
 
@@ -190,6 +204,10 @@ class World:
             for message in self.bus.receive(names[queue]):
                 self._handle(queue, message)
                 return True
+        for queue, name in names.items():
+            for message in self.bus.receive(f"{name}/$deadletterqueue"):
+                self._handle(queue, message, dead_letters.record)
+                return True
         session = self.bus.accept_session(names[Queue.CHAIN_EVENTS])
         if session is None:
             return False
@@ -200,9 +218,11 @@ class World:
             self.bus.release_session(names[Queue.CHAIN_EVENTS], session)
         return True
 
-    def _handle(self, queue: Queue, message: ReceivedMessage) -> None:
+    def _handle(
+        self, queue: Queue, message: ReceivedMessage, handler: Callable[[Ports, Delivery], None] | None = None
+    ) -> None:
         delivery = Delivery(queue, message.body, message.message_id, message.delivery_count, message.enqueued_at)
-        handler = HANDLERS.get(queue, perform)
+        handler = handler or HANDLERS.get(queue, perform)
         try:
             handler(self.ports, delivery)
             if self.duplicates:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,6 @@ from shared.chain.messages import CancelRequested, DatasetUpload, Queue, Verdict
 from shared.chain.state import ChainStatus
 from shared.ports import AssetKind, NoticeKind, RunStatus
 from shared.registration.register import data_asset_name
-from shared.use_case import bundle
 from tests.memory_world import USE_CASES, World, accuracy, exact, small_flow
 
 
@@ -239,20 +236,9 @@ def test_a_dataset_chain_holds_the_registered_flow_against_its_baseline_and_aler
     assert len(world.registry.list(AssetKind.MODEL)) == 1
 
 
-def changed(world: World, tmp_path: Path, files: dict[str, str]) -> str:
-    """Publish a bundle of the small use case with these files in it; returns its digest, as a pipeline names it."""
-    folder = tmp_path / f"changed-{len(list(tmp_path.iterdir()))}" / "small"
-    shutil.copytree(USE_CASES / "small", folder)
-    for name, content in files.items():
-        (folder / name).write_text(content, "utf-8")
-    made = bundle.make(folder)
-    world.blobs.write("bundles", f"{made.digest}.zip", made.content)
-    return made.digest
-
-
 def test_a_release_goes_where_its_own_environment_says(world, tmp_path):
     overlay = "deployment:\n  endpoint: small-prod\n  sample_request: request.json\n"
-    world.request(bundle=changed(world, tmp_path, {"experiment.prod.yaml": overlay}))
+    world.request(bundle=world.publish_use_case({"experiment.prod.yaml": overlay}))
     world.pump()
     release = world.request("cd", request_id="release", environment="prod")
     world.pump()
@@ -265,7 +251,7 @@ def test_a_changed_configuration_of_a_known_flow_counts_from_then_on(world, tmp_
     world.request()
     world.pump()
     text = (USE_CASES / "small" / "experiment.yaml").read_text("utf-8")
-    digest = changed(world, tmp_path, {"experiment.yaml": text.replace("endpoint: small", "endpoint: elsewhere")})
+    digest = world.publish_use_case({"experiment.yaml": text.replace("endpoint: small", "endpoint: elsewhere")})
     second = world.request(request_id="r2", bundle=digest)
     world.pump()
     assert world.chain(second).deployment.endpoint == "elsewhere"
@@ -278,7 +264,7 @@ def test_a_changed_configuration_of_a_known_flow_counts_from_then_on(world, tmp_
 def test_deployments_without_traffic_are_removed_once_the_next_one_has_passed_its_tests(world, tmp_path):
     for number in range(4):
         code = (USE_CASES / "small" / "flows" / "small" / "loud.py").read_text("utf-8") + f"# {number}\n"
-        world.request(request_id=f"r{number}", bundle=changed(world, tmp_path, {"flows/small/loud.py": code}))
+        world.request(request_id=f"r{number}", bundle=world.publish_use_case({"flows/small/loud.py": code}))
         world.pump()
     described = world.endpoints.describe("small")
     assert len(world.registry.list(AssetKind.MODEL)) == 4
@@ -343,7 +329,7 @@ def test_a_failed_integration_test_restores_the_traffic_and_removes_the_new_depl
     world.request()
     world.pump()
     before = dict(world.endpoints.describe("small").traffic)
-    digest = changed(world, tmp_path, {"flows/small/loud.py": "# another\n"})
+    digest = world.publish_use_case({"flows/small/loud.py": "# another\n"})
     second = world.request(request_id="r2", bundle=digest, traffic=100)
     world.pump()
     chain = world.chain(second)
