@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import azure.functions as func
 
     from genaiops.host import Host
+    from genaiops.host.blobs import PoisonBlob
     from genaiops.stand_in_model import StandIn
 
 log: Final = logging.getLogger("genaiops.embedded")
@@ -175,6 +176,7 @@ class Embedded:
             app_settings=app_settings(settings),
             clock=ports.clock,
             drain_timeout_s=self._drain_timeout_s,
+            on_poison=lambda blob: keep_as_dead_letter(ports, blob),
         )
         host.start()
         self._stack.callback(host.stop)
@@ -192,6 +194,14 @@ class Embedded:
             log.warning("no stand-in model, and none is needed as things are: %s", error)
             return
         self._stack.callback(self.stand_in.stop)
+
+
+def keep_as_dead_letter(ports: Ports, blob: PoisonBlob) -> None:
+    """The host only keeps a record: what people see are the dead letters."""
+    from shared.datasets import uploads
+
+    if blob.container == uploads.DATASETS:
+        uploads.upload_given_up(ports, blob.name, blob.etag, blob.last_modified, blob.tries, blob.error)
 
 
 def load_function_app(root: Path) -> func.FunctionApp:

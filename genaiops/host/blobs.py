@@ -11,7 +11,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from genaiops.host import decoding
@@ -36,13 +38,42 @@ REST: Final = 100
 """A scan is followed by a rest of so many times its own duration: a large container must not keep a core busy."""
 
 
+@dataclass(frozen=True)
+class PoisonBlob:
+    """A version of a blob that its function could not handle."""
+
+    function: str
+    container: str
+    name: str
+    etag: str
+    last_modified: datetime
+    tries: int
+    error: str
+    """What the last try failed with."""
+
+
 class BlobFeed:
     """Scans the containers of blob triggers until it is stopped."""
 
     def __init__(
-        self, triggers: Sequence[BlobTrigger], blobs: BlobStore, ledger: Ledger, first_wait: float = FIRST_WAIT
+        self,
+        triggers: Sequence[BlobTrigger],
+        blobs: BlobStore,
+        ledger: Ledger,
+        first_wait: float = FIRST_WAIT,
+        on_poison: Callable[[PoisonBlob], None] | None = None,
     ) -> None:
-        """`first_wait`: seconds between the first try of a blob that failed and the second."""
+        """Prepare; nothing is scanned yet.
+
+        Args:
+            triggers: whose containers are scanned.
+            blobs: where they are.
+            ledger: keeps which versions were handled.
+            first_wait: seconds between the first try of a blob that failed and the second.
+            on_poison: told of each blob that is given up, after its record was written; where it raises, the blob is
+                not given up but tried again.
+        """
+        self._on_poison = on_poison
         self._triggers, self._blobs, self._ledger, self._first_wait = triggers, blobs, ledger, first_wait
         self._not_before: dict[tuple[str, str], tuple[str, float]] = {}
         """(function, blob) → the ETag that failed and when it is tried again; a new version need not wait."""
@@ -111,10 +142,10 @@ class BlobFeed:
     def _run(self, trigger: BlobTrigger, info: BlobInfo, number: int) -> None:
         key, again = (trigger.name, info.name), True
         try:
-            settled = self._call(trigger, info)
-            if not settled and number >= TRIES:
-                self._record_poison(trigger, info)
-                settled = True
+            error = self._call(trigger, info)
+            if error and number >= TRIES:
+                self._give_up(trigger, info, number, error)
+            settled = not error or number >= TRIES
             receipt = Receipt(info.etag, number, settled)
             self._ledger.write_receipt(trigger.name, trigger.container, info.name, receipt)
             with self._lock:
@@ -127,20 +158,22 @@ class BlobFeed:
                     self._not_before[key] = (info.etag, time.monotonic() + wait_after(number, self._first_wait))
                 self._running.discard(key)
 
-    def _call(self, trigger: BlobTrigger, info: BlobInfo) -> bool:
+    def _call(self, trigger: BlobTrigger, info: BlobInfo) -> str:
+        """Returns what it failed with; empty if nothing is left to do."""
         argument: object = LocalBlobClient(self._blobs, trigger.container, info.name)
         if trigger.annotation != "BlobClient":
             try:
                 content = self._blobs.read(trigger.container, info.name)
             except NotFound:
-                return True  # deleted since the scan: there is nothing left to handle
+                return ""  # deleted since the scan: there is nothing left to handle
             argument = decoding.input_stream(content, trigger.container, info.name)
         try:
             invoke(trigger, argument, message_id=f"{trigger.container}/{info.name}@{info.etag}")
         except FunctionFailed as error:
             # Deleted since the scan; Azure would call for such a blob, too, and fail.
-            return isinstance(error.__cause__, NotFound) and not self._exists(info)
-        return True
+            gone = isinstance(error.__cause__, NotFound) and not self._exists(info)
+            return "" if gone else str(error)
+        return ""
 
     def _exists(self, info: BlobInfo) -> bool:
         try:
@@ -149,7 +182,7 @@ class BlobFeed:
             return False
         return True
 
-    def _record_poison(self, trigger: BlobTrigger, info: BlobInfo) -> None:
+    def _give_up(self, trigger: BlobTrigger, info: BlobInfo, tries: int, error: str) -> None:
         record = {
             "Type": "BlobTrigger",
             "FunctionId": trigger.name,
@@ -162,5 +195,9 @@ class BlobFeed:
         name = f"{trigger.name}/{hashlib.sha256(content).hexdigest()[:16]}.json"
         self._blobs.write(POISON, name, content)
         log.error(
-            "%s gave up on %s/%s after %d tries: %s/%s", trigger.name, info.container, info.name, TRIES, POISON, name
+            "%s gave up on %s/%s after %d tries: %s/%s", trigger.name, info.container, info.name, tries, POISON, name
         )
+        if self._on_poison is not None:
+            self._on_poison(
+                PoisonBlob(trigger.name, info.container, info.name, info.etag, info.last_modified, tries, error)
+            )

@@ -10,11 +10,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-from genaiops.host.blobs import BlobFeed
+from genaiops.host.blobs import BlobFeed, PoisonBlob
 from genaiops.host.errors import HostError
 from genaiops.host.held_back import FIRST_WAIT
 from genaiops.host.host_json import HostJson, read_host_json
@@ -76,6 +76,7 @@ class Host:
         clock: Clock | None = None,
         drain_timeout_s: float = 30.0,
         first_wait_s: float = FIRST_WAIT,
+        on_poison: Callable[[PoisonBlob], None] | None = None,
     ) -> None:
         """Read the app; it can be read once in its life.
 
@@ -91,6 +92,7 @@ class Host:
             clock: for locks and timers; by default the machine's.
             drain_timeout_s: how long `stop` waits for functions that run.
             first_wait_s: how long a message or a blob that failed waits for its second try; each further wait doubles.
+            on_poison: told of each blob whose function failed at every try; where it raises, the blob is tried again.
 
         Raises:
             HostError: a trigger cannot be served; the text names it.
@@ -104,6 +106,7 @@ class Host:
         self._clock: Clock = clock or SystemClock()
         self._drain_timeout = drain_timeout_s
         self._first_wait = first_wait_s
+        self._on_poison = on_poison
         self._lock = HomeLock(state_dir)
         self._stop_requested = threading.Event()
         self._ledger: Ledger | None = None
@@ -180,7 +183,7 @@ class Host:
         feeds: list[Feed] = [
             self._http,
             QueueFeed(queues, self._receiver, self._clock, self._config, self._concurrency, self._first_wait),
-            BlobFeed(containers, self._blobs, self._ledger, self._first_wait),
+            BlobFeed(containers, self._blobs, self._ledger, self._first_wait, self._on_poison),
             TimerFeed(timers, self._clock, self._ledger),
         ]
         for feed in feeds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from datetime import datetime
 from typing import Final
 
 from shared import dead_letters
@@ -27,24 +28,61 @@ def dataset_uploaded(ports: Ports, blob: str, etag: str) -> None:
 
     A blob whose name says no such thing becomes a dead letter: no chain could be named that would tell.
     """
-    request_id = hashlib.sha256(f"{blob}\n{etag}".encode()).hexdigest()
     try:
-        use_case, dataset = parsed(blob)
+        request = _request(blob, etag)
     except InvalidName as error:
-        now = ports.clock.now()
-        body = json.dumps({"blob": blob, "etag": etag}).encode()
-        dead_letters.reject(ports, Delivery(Queue.CHAIN_REQUESTS, body, request_id, 1, now), str(error))
+        _reject(ports, blob, etag, error)
         return
-    request = ChainRequest(
-        request_id=request_id,
+    log.info("%s was uploaded: asking for the re-evaluation of %s", blob, request.use_case)
+    message = OutgoingMessage(body=request.model_dump_json().encode(), message_id=request.request_id)
+    ports.bus.send(ports.settings.queues[Queue.CHAIN_REQUESTS], [message])
+
+
+def upload_given_up(ports: Ports, blob: str, etag: str, uploaded_at: datetime, tries: int, error: str) -> None:
+    """Keep an upload whose event failed at every try as a dead letter: of the request that it should have become.
+
+    So a replay does what the event would have done. Blob events have no dead-letter queue of their own.
+    """
+    try:
+        request = _request(blob, etag)
+    except InvalidName as invalid:
+        _reject(ports, blob, etag, invalid)
+        return
+    delivery = Delivery(
+        Queue.CHAIN_REQUESTS,
+        request.model_dump_json().encode(),
+        request.request_id,
+        tries,
+        uploaded_at,
+        dead_letter_reason="UploadFailed",
+        dead_letter_description=(
+            f"The upload {blob} failed at each of {tries} tries, the last time with: {error[:2_000]}. "
+            "Replay this dead letter, or upload the file again."
+        ),
+    )
+    dead_letters.record(ports, delivery)
+
+
+def _request(blob: str, etag: str) -> ChainRequest:
+    """One blob version, one request id. Raises InvalidName."""
+    use_case, dataset = parsed(blob)
+    return ChainRequest(
+        request_id=_request_id(blob, etag),
         kind=ChainKind.DATASET,
         use_case=use_case,
         requester="dataset upload",
         dataset=DatasetUpload(name=dataset, blob=blob),
     )
-    log.info("dataset %s of %s was uploaded: asking for its re-evaluation", dataset, use_case)
-    message = OutgoingMessage(body=request.model_dump_json().encode(), message_id=request_id)
-    ports.bus.send(ports.settings.queues[Queue.CHAIN_REQUESTS], [message])
+
+
+def _request_id(blob: str, etag: str) -> str:
+    return hashlib.sha256(f"{blob}\n{etag}".encode()).hexdigest()
+
+
+def _reject(ports: Ports, blob: str, etag: str, error: InvalidName) -> None:
+    body = json.dumps({"blob": blob, "etag": etag}).encode()
+    delivery = Delivery(Queue.CHAIN_REQUESTS, body, _request_id(blob, etag), 1, ports.clock.now())
+    dead_letters.reject(ports, delivery, str(error))
 
 
 def parsed(blob: str) -> tuple[str, str]:

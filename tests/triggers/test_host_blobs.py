@@ -9,6 +9,7 @@ import time
 import azure.functions as func
 import pytest
 
+from genaiops.host.blobs import PoisonBlob
 from shared.adapters.memory.blobs import MemoryBlobStore
 from tests.triggers.hosting import eventually, hosting
 
@@ -85,6 +86,27 @@ def test_a_blob_that_fails_five_times_is_given_up_with_a_poison_record(tmp_path,
         assert (content["FunctionId"], content["BlobName"], content["ETag"]) == ("changed", "bad", etag)
         blobs.write("datasets", "bad", b"y")
         eventually(lambda: len(calls) > 5, "a changed blob gets its five tries anew")
+
+
+def test_whoever_wants_to_know_is_told_of_a_blob_that_is_given_up_until_they_have_heard_it(tmp_path, blobs):
+    told = []
+
+    def changed(blob: BlobClient) -> None:
+        raise RuntimeError("unreadable")
+
+    def hears_the_second_time(poison: PoisonBlob) -> None:
+        told.append(poison)
+        if len(told) == 1:
+            raise OSError("No space left on device")
+
+    etag = blobs.write("datasets", "bad", b"x")
+    with hosting(app_with(changed), tmp_path, blobs=blobs, on_poison=hears_the_second_time):
+        eventually(lambda: len(told) == 2)
+        settle()
+    assert len(told) == 2
+    last = told[-1]
+    assert (last.function, last.container, last.name, last.etag, last.tries) == ("changed", "datasets", "bad", etag, 5)
+    assert "unreadable" in last.error
 
 
 def test_a_fault_that_passes_in_a_moment_does_not_use_up_the_tries(tmp_path, blobs):
