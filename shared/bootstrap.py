@@ -59,6 +59,9 @@ def _local(settings: Settings) -> Ports:
         QueueConfig(name, max_delivery_count=settings.max_delivery_count, sessions=queue is Queue.CHAIN_EVENTS)
         for queue, name in settings.queues.items()
     ]
+    # Queues, links and the key that signs them lie here: nobody else on this machine may read them.
+    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.home.chmod(0o700)
     clock = SystemClock()
     blobs = FileBlobStore(settings.home / "blobs")
     return Ports(

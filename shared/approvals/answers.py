@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from shared import reporting
 from shared.approvals import links
 from shared.chain.messages import ApprovalAnswered, Verdict
 from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
 from shared.errors import BusinessFailure, Conflict, NotFound
+from shared.reporting import evidence
 
 if TYPE_CHECKING:
     from shared.ports import Ports
@@ -26,7 +28,8 @@ def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment
     """Pass an answer on to the chain and return it, or the one that this approver gave before, which stays.
 
     Raises:
-        BusinessFailure: the chain awaits no answer, or not this approver's.
+        BusinessFailure: the chain awaits no answer, or not this approver's, or not any more.
+        StaleEvidence: the evidence is not what the approver was asked about.
     """
     approval = links.approval_of(chain)
     if approval.verdict is not None:
@@ -38,11 +41,18 @@ def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment
         raise BusinessFailure(
             f"{approver} is not an approver of this chain; they are: {', '.join(approval.approvers)}."
         )
+    now = ports.clock.now()
+    if now >= approval.deadline:
+        raise BusinessFailure(
+            f"The time for an answer passed at {approval.deadline:%Y-%m-%d %H:%M} UTC, which counts as a rejection. "
+            "Start a new chain to ask again."
+        )
+    evidence_of(ports, chain)
     name = links.nonce(links.signing_key(ports), chain.id, approver, approval.evidence)
     answer = ApprovalAnswered(
         id=f"{chain.id}/approval/{name}",
         chain=chain.id,
-        at=ports.clock.now(),
+        at=now,
         approver=approver,
         verdict=verdict,
         comment=comment[:COMMENT_LIMIT],
@@ -55,6 +65,25 @@ def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment
     # Also where the record was there: a crash may have come between its write and its message.
     send_event(ports, answer)
     return answer
+
+
+class StaleEvidence(BusinessFailure):
+    """The stored evidence is not what the approval was asked for."""
+
+
+def evidence_of(ports: Ports, chain: Chain) -> bytes | None:
+    """The evidence that is to be approved; None for a chain that has no report.
+
+    Raises:
+        StaleEvidence: the results changed after the approval was asked for.
+    """
+    try:
+        content = ports.blobs.read(reporting.CONTAINER, f"{chain.id}/{evidence.BLOB}")
+    except NotFound:
+        return None
+    if evidence.digest(content) != links.approval_of(chain).evidence:
+        raise StaleEvidence("The results changed after the approval was asked for, so that you would approve others.")
+    return content
 
 
 def given(ports: Ports, link: links.Link) -> ApprovalAnswered | None:

@@ -17,7 +17,6 @@ from shared.errors import BusinessFailure, NotFound
 from shared.pages import http, page
 from shared.pages.page import Page
 from shared.ports import AssetKind
-from shared.reporting import evidence
 
 if TYPE_CHECKING:
     from shared.ports import Ports
@@ -128,11 +127,11 @@ def _stale() -> Page:
 def _evidence(ports: Ports, opened: _Opened) -> dict[str, Any] | None:
     """The evidence, if it still is what the link is bound to; None for a chain that has no report to approve."""
     try:
-        content = ports.blobs.read(reporting.CONTAINER, f"{opened.chain.id}/{evidence.BLOB}")
-    except NotFound:
+        content = answers.evidence_of(ports, opened.chain)
+    except answers.StaleEvidence as error:
+        raise _Refused(_stale()) from error
+    if content is None:
         return None
-    if evidence.digest(content) != opened.approval.evidence:
-        raise _Refused(_stale())
     document: dict[str, Any] = json.loads(content)
     return document
 

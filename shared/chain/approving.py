@@ -43,6 +43,8 @@ class ApprovalRules(Walk):
         approval = self.approval
         if event.evidence != approval.evidence:
             return "the answer speaks of other evidence"
+        if event.at >= approval.deadline:
+            return f"the answer came after the deadline, {approval.deadline:%Y-%m-%d %H:%M} UTC"
         if event.approver not in approval.approvers:
             return f"{event.approver} is not an approver of this chain"
         self.decided(event.verdict, event.approver, event.comment)

@@ -33,12 +33,15 @@ from shared.chain.messages import (
 from shared.chain.state import Chain, DeploymentRecord
 from shared.deployment.traffic import returned, shifted
 from shared.errors import BusinessFailure, NotFound
-from shared.ports import Asset, AssetKind, DeploymentInfo, DeploymentSpec, DeploymentState, Ports
+from shared.ports import Asset, AssetKind, DeploymentInfo, DeploymentSpec, DeploymentState, Invocation, Ports
+from shared.redaction import Redaction
 from shared.registration.register import FLOW_DIGEST, PARAMETERS, VARIANTS
 from shared.use_case.model import Deployment, UseCase
 from shared.use_case.opened import open_use_case, outputs_of
 
 CHAIN_TAG: Final = "chain"
+SHOWN: Final = 300
+"""Characters of an unexpected answer that a reason repeats."""
 
 DeploymentCommand = Deploy | RunEndpointTest | ShiftTraffic | RunIntegrationTest | RemoveIdle | RollBack
 
@@ -176,7 +179,7 @@ def call(
 ) -> tuple[bool, str]:
     """Score the sample request once: whether the answer is as expected, and a sentence about it."""
     answer = ports.endpoints.invoke(endpoint, sample_request(settings), deployment)
-    problem = _problem(answer.status, answer.body, answer.latency_ms, settings, use_case)
+    problem = _problem(answer, settings, use_case, _redaction(ports, use_case))
     if problem:
         return False, f"{answer.deployment} {problem}"
     return True, f"{answer.deployment} answered {answer.status} in {answer.latency_ms:.0f} ms"
@@ -185,9 +188,10 @@ def call(
 def call_through_split(ports: Ports, settings: Deployment, use_case: UseCase, endpoint: str) -> tuple[bool, str]:
     """Score the sample request `test_calls` times as users do; the sentence counts who answered."""
     answered: Counter[str] = Counter()
+    redaction = _redaction(ports, use_case)
     for number in range(1, settings.test_calls + 1):
         answer = ports.endpoints.invoke(endpoint, sample_request(settings))
-        problem = _problem(answer.status, answer.body, answer.latency_ms, settings, use_case)
+        problem = _problem(answer, settings, use_case, redaction)
         if problem:
             return False, f"call {number} of {settings.test_calls}: {answer.deployment} {problem}"
         answered[answer.deployment] += 1
@@ -212,21 +216,26 @@ def sample_request(settings: Deployment) -> dict[str, Any]:
     return content
 
 
-def _problem(status: int, body: bytes, latency_ms: float, settings: Deployment, use_case: UseCase) -> str:
-    """What is wrong with an answer; empty if nothing is."""
-    if status != 200:
-        return f"answered {status}: {body[:300].decode('utf-8', 'replace')}"
+def _problem(answer: Invocation, settings: Deployment, use_case: UseCase, redaction: Redaction) -> str:
+    """What is wrong with an answer; empty if nothing is. A served flow may repeat a key: it is taken out."""
+    shown = redaction(answer.body.decode("utf-8", "replace"))[:SHOWN]
+    if answer.status != 200:
+        return f"answered {answer.status}: {shown}"
     try:
-        content = json.loads(body)
-    except ValueError:
-        return f"answered no JSON: {body[:300].decode('utf-8', 'replace')}"
+        content = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return f"answered no JSON: {shown}"
     expected = settings.expected_outputs or outputs_of(use_case.flow)
     missing = [key for key in expected if not isinstance(content, dict) or key not in content]
     if missing:
-        return f"answered without {', '.join(missing)}: {body[:300].decode('utf-8', 'replace')}"
-    if settings.max_latency_ms is not None and latency_ms > settings.max_latency_ms:
-        return f"took {latency_ms:.0f} ms; at most {settings.max_latency_ms:g} ms are allowed"
+        return f"answered without {', '.join(missing)}: {shown}"
+    if settings.max_latency_ms is not None and answer.latency_ms > settings.max_latency_ms:
+        return f"took {answer.latency_ms:.0f} ms; at most {settings.max_latency_ms:g} ms are allowed"
     return ""
+
+
+def _redaction(ports: Ports, use_case: UseCase) -> Redaction:
+    return Redaction(model_connections.resolved(ports.settings, use_case.connections).values())
 
 
 def _registered(ports: Ports, chain: Chain) -> tuple[Asset, UseCase]:

@@ -9,8 +9,10 @@ import pytest
 
 from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.adapters.memory.runner import MemoryFlowRunner
+from shared.approvals import answers
 from shared.chain.messages import CancelRequested, DatasetUpload, Queue, Verdict
 from shared.chain.state import ChainStatus
+from shared.errors import BusinessFailure
 from shared.ports import AssetKind, NoticeKind, RunStatus
 from shared.registration.register import data_asset_name
 from tests.memory_world import USE_CASES, World, accuracy, exact, small_flow
@@ -339,3 +341,36 @@ def test_a_failed_integration_test_restores_the_traffic_and_removes_the_new_depl
     described = world.endpoints.describe("small")
     assert dict(described.traffic) == before
     assert [d.name for d in described.deployments] == list(before)
+
+
+def test_a_key_that_a_served_flow_repeats_reaches_no_log_and_no_state(tmp_path, monkeypatch):
+    key = "SECRET-0123456789"
+    connection = f'{{"api_key": "{key}", "api_base": "http://127.0.0.1:1", "api_type": "openai"}}'
+    monkeypatch.setenv("mymodel", connection)
+
+    class Telltale(MemoryEndpoints):
+        def invoke(self, endpoint, payload, deployment=None):
+            answer = super().invoke(endpoint, payload, deployment)
+            return replace(answer, status=401, body=f"Incorrect API key provided: {key}".encode())
+
+    world = World(tmp_path, endpoints=Telltale({"small": small_flow}))
+    text = (USE_CASES / "small" / "experiment.yaml").read_text("utf-8")
+    digest = world.publish_use_case({"experiment.yaml": text + "\nconnections: [mymodel]\n"})
+    chain_id = world.request(bundle=digest)
+    world.pump()
+    assert "Incorrect API key provided: ***" in world.chain(chain_id).reason
+    for container in ("chains", "results", "reports"):
+        for info in world.blobs.list(container):
+            assert key.encode() not in world.blobs.read(container, info.name), info.name
+    assert key not in str(world.notifier.sent)
+
+
+def test_whoever_answers_by_whatever_way_approves_only_the_evidence_that_was_asked_about(world):
+    chain_id = world.request()
+    world.pump(approve=False)
+    world.blobs.write("reports", f"{chain_id}/evidence.json", b"{}")
+    with pytest.raises(answers.StaleEvidence):
+        answers.give(world.ports, world.chain(chain_id), approver="ada", verdict=Verdict.APPROVED)
+    world.clock.advance(3600)
+    with pytest.raises(BusinessFailure, match="The time for an answer passed"):
+        answers.give(world.ports, world.chain(chain_id), approver="ada", verdict=Verdict.APPROVED)

@@ -379,3 +379,12 @@ def test_a_report_that_cannot_be_built_fails_a_chain_that_needs_its_evidence():
     story.answer("BuildReport", CommandFailed, reason="disk full")
     assert story.chain.outcome is ChainStatus.FAILED
     assert not [m for m in story.ordered if type(m).__name__ == "RegisterFlow"]
+
+
+def test_an_answer_after_the_deadline_does_not_count_even_if_the_time_out_comes_later():
+    story = Story(ChainKind.CI).to_approval()
+    story.now = story.chain.approval.deadline
+    story.event(ApprovalAnswered, approver="ada", verdict=Verdict.APPROVED, evidence=EVIDENCE)
+    assert "after the deadline" in story.stale
+    story.tell(story.scheduled[-1][1])
+    assert story.chain.outcome is ChainStatus.REJECTED

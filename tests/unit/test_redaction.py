@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from shared.adapters.local.flow_runner.redaction import Redaction
+from shared.redaction import Redaction
 from shared.connections import Connection
 
 

@@ -17,11 +17,11 @@ from typing import Any, Final
 from shared.adapters.local.flow_runner import protocol
 from shared.adapters.local.flow_runner.pool import Pool
 from shared.adapters.local.flow_runner.process import Session, WorkerDied, WorkerProcess
-from shared.adapters.local.flow_runner.redaction import Redaction
 from shared.adapters.local.flow_runner.spool import Spool
 from shared.adapters.local.flow_runner.summary import Summary
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunSpec, RunStatus
+from shared.redaction import Redaction
 from shared.results import LineRecord, LineStatus, RunRecord, Tokens
 
 _MOST_DEATHS: Final = 5

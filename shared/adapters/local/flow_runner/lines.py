@@ -21,7 +21,7 @@ from shared.adapters.local.flow_runner import protocol
 from shared.adapters.local.flow_runner.isolation import forget_captured
 from shared.adapters.local.flow_runner.model_calls import Meter, current
 from shared.adapters.local.flow_runner.reasons import line_error, plain
-from shared.adapters.local.flow_runner.redaction import Redaction
+from shared.redaction import Redaction
 
 Send = Callable[[protocol.Message], None]
 _LONGEST_ERROR: Final = 4_000

@@ -22,8 +22,8 @@ from shared.adapters.local import promptflow_engine
 from shared.adapters.local.flow_runner import isolation, model_calls, protocol, scheduling
 from shared.adapters.local.flow_runner.lines import LineRun
 from shared.adapters.local.flow_runner.reasons import load_error
-from shared.adapters.local.flow_runner.redaction import Redaction
 from shared.connections import Connection
+from shared.redaction import Redaction
 
 _BEAT_S: Final = 1.0
 _TICK_S: Final = 0.05

@@ -1,4 +1,4 @@
-"""Keys of connections, taken out of every text that leaves a run: reasons, errors of lines, what a process printed."""
+"""Keys of connections, taken out of every text that flow code or a served flow has a hand in. Pure."""
 
 from __future__ import annotations
 
