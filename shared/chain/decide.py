@@ -66,7 +66,7 @@ from shared.chain.state import (
     Progress,
     StepState,
 )
-from shared.chain.walk import split_in_words
+from shared.chain.walk import counted, split_in_words
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,9 @@ class _Answering(ApprovalRules):
                 for note in event.notes:
                     self.log(note, "warning")
                 planned = (
-                    f"{event.flow.name} version {event.flow.version}" if event.flow else f"{event.cells} runs planned"
+                    f"{event.flow.name} version {event.flow.version}"
+                    if event.flow
+                    else f"{counted(event.cells, 'run')} planned"
                 )
                 self.end_step(f"{planned}, bundle {event.bundle[:12]}")
             case DataRegistered():
@@ -159,7 +161,7 @@ class _Answering(ApprovalRules):
                 self.gates_checked(event)
             case ReportBuilt():
                 self.set(report=event.blob, evidence=event.evidence)
-                self.end_step(f"evidence {event.evidence[:12]}")
+                self.end_step(f"built, evidence {event.evidence[:12]}")
             case FlowRegistered():
                 self.set(flow=event.flow)
                 known = "registered" if event.created else "was registered before with the same content"
@@ -250,11 +252,7 @@ class _Answering(ApprovalRules):
         if event.missed:
             for sentence in event.missed:
                 self.log(f"Gate missed: {sentence}", "error")
-            self.fail_step(
-                f"{len(event.missed)} gates missed: {event.missed[0]}"
-                if len(event.missed) > 1
-                else f"A gate was missed: {event.missed[0]}"
-            )
+            self.fail_step(f"{counted(len(event.missed), 'gate')} missed: {event.missed[0]}")
         else:
             chosen = f"the candidate is {event.candidate.label}" if event.candidate else "there is no candidate"
             self.end_step(f"{'all gates held' if self.chain.has_gates else 'no gates'}, {chosen}")
@@ -308,5 +306,5 @@ class _Answering(ApprovalRules):
         approval = self.chain.approval
         if approval is not None and approval.verdict is not None:
             return "the chain has passed its approval"
-        self.stop(ChainStatus.SUPERSEDED, f"Superseded by {event.by}, which is for a newer commit.")
+        self.stop(ChainStatus.SUPERSEDED, f"Superseded by {event.by}, a newer chain of the same branch.")
         return ""

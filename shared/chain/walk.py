@@ -79,7 +79,9 @@ class Walk:
     def end_runs_if_done(self) -> None:
         progress = self.chain.progress
         if progress.next_cell == progress.cells and not self.awaits(RunCell) and not self.awaits(ImportLog):
-            self.end_step(f"{progress.runs_completed + progress.runs_failed} runs, {progress.runs_failed} failed")
+            self.end_step(
+                f"{counted(progress.runs_completed + progress.runs_failed, 'run')}, {progress.runs_failed} failed"
+            )
 
     def evaluation_ended(self) -> None:
         """There is room for a further cell, or, behind the last one, the evaluation has ended."""
@@ -91,7 +93,7 @@ class Walk:
     def end_evaluation(self) -> None:
         """All runs and evaluations have ended: only now does a failed one fail the chain, for the report's sake."""
         progress = self.chain.progress
-        said = f"{progress.evaluations_completed + progress.evaluations_failed} evaluations"
+        said = counted(progress.evaluations_completed + progress.evaluations_failed, "evaluation")
         failed = []
         if progress.runs_failed:
             failed.append(f"{progress.runs_failed} of {progress.cells} runs failed")
@@ -201,3 +203,8 @@ class Walk:
 def split_in_words(traffic: dict[str, int]) -> str:
     """Traffic in words: `blue 90 %, green 10 %`."""
     return ", ".join(f"{name} {percent} %" for name, percent in traffic.items() if percent) or "0 %"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 run`, `12 runs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -196,7 +196,7 @@ def test_a_missed_gate_fails_the_chain_but_the_report_is_built_and_nothing_is_re
     assert type(story.ordered[-1]).__name__ == "PublishReport"
     story.answer("PublishReport", ReportPublished, blob="r").answer("FinishTask", Notified)
     assert story.chain.status is ChainStatus.FAILED
-    assert story.chain.reason == "A gate was missed: accuracy is 0.5"
+    assert story.chain.reason == "1 gate missed: accuracy is 0.5"
     assert not [m for m in story.ordered if type(m).__name__ in {"RegisterFlow", "RequestApproval", "Deploy"}]
 
 
