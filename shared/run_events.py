@@ -47,6 +47,8 @@ def _events(body: bytes) -> list[dict[str, Any]]:
     """One event, or the list that Event Grid may deliver."""
     try:
         content = json.loads(body)
+    except RecursionError:
+        raise Malformed("The run event is nested too deeply. Expected an Event Grid or CloudEvents event.") from None
     except ValueError as error:
         raise Malformed(f"The run event is not JSON: {error}. Expected an Event Grid or CloudEvents event.") from error
     events = content if isinstance(content, list) else [content]

@@ -34,12 +34,12 @@ def flow_facts(flow: Path) -> FlowFacts:
 
 def read_flow(flow: Path, file: str, problems: Problems) -> FlowFacts | None:
     """As `flow_facts`, but adds to `problems`; None where the file says too little to go on with."""
-    before = len(problems.found)
+    before = problems.count
     document = read_yaml(flow / FLOW_FILE, file, problems)
     if document is None:
         return None
     facts = _FlowReader(flow, document, problems).facts()
-    return facts if len(problems.found) == before else None
+    return facts if problems.count == before else None
 
 
 class _FlowReader:
@@ -100,6 +100,7 @@ class _FlowReader:
             if name not in nodes:
                 self.problem(("node_variants", name), one_of(name, nodes, "node"))
         self.check_references(inputs, outputs, nodes, places)
+        self.check_environment(self.mapping(top.get("environment_variables"), ("environment_variables",)))
         return FlowFacts(inputs=inputs, outputs=tuple(outputs), nodes=nodes, default_variants=defaults)
 
     def parts(self, top: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -169,6 +170,15 @@ class _FlowReader:
             self.problem(path, one_of(value, there, "file of the flow's folder"))
             return None
         return target
+
+    def check_environment(self, variables: Mapping[str, Any]) -> None:
+        """Every variable is one that a process can have."""
+        for name, value in variables.items():
+            if not name or "=" in name or "\0" in f"{name}{value}":
+                self.problem(
+                    ("environment_variables", name),
+                    f"the variable {name!r} cannot be set: neither name nor value may hold a NUL, nor the name a `=`",
+                )
 
     def check_references(
         self,

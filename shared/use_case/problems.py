@@ -41,6 +41,11 @@ class Problems:
     _known: set[Problem] = field(default_factory=set, repr=False)
 
     @property
+    def count(self) -> int:
+        """How many there are, listed or not."""
+        return len(self.found) + self.more
+
+    @property
     def full(self) -> bool:
         """Whether a further problem is only counted, so that its message need not be a good one."""
         return len(self.found) >= MOST_SHOWN

@@ -101,6 +101,15 @@ def test_type_and_version_have_defaults() -> None:
         (line(api_base=""), "'api_base' must be a text"),
         (line(api_version=2024), "'api_version' must be a text"),
         (line(api_base="models.example.com"), "'api_base' must be an address"),
+        (line(api_base="https://"), "'api_base' must be an address"),
+        (line(api_base="https://[::1"), "'api_base' must be an address"),
+        (line(api_base="https://host:port"), "'api_base' must be an address"),
+        ('{"api_key": ' + "[" * 100_000, "is nested too deeply"),
+        (line(api_key="a\0b"), "'api_key' holds a control character"),
+        (line(api_key=f"{SECRET}\n"), "'api_key' holds a control character"),
+        (line(api_version="\ud83d"), "'api_version' holds a control character or half of a character"),
+        (line(**{"k" * 21: "x"}), f"unknown key '{'k' * 20}…'"),
+        (line(api_type=SECRET), "'api_type' is 'sk-very-secret-01234…'"),
         (line(api_type="azur"), "'api_type' is 'azur'; it must be one of azure, openai"),
     ],
 )
@@ -137,3 +146,10 @@ def test_the_key_shows_in_no_representation() -> None:
     assert SECRET not in repr(connection)
     assert SECRET not in connection.shown
     assert connection.shown == "aoai: https://models.example.com/"
+
+
+def test_only_scheme_host_and_path_of_an_address_are_shown() -> None:
+    connection = found(line(api_base=f"https://user:{SECRET}@Models.example.com:8443/v1?code={SECRET}#{SECRET}"))
+
+    assert connection.shown == "aoai: https://models.example.com:8443/v1"
+    assert SECRET not in repr(connection)

@@ -38,6 +38,11 @@ def test_tabs_separate_in_tsv() -> None:
     assert read(b"a\tb\n1,5\t2\n", "D.TSV") == [{"a": "1,5", "b": "2"}]
 
 
+def test_a_hundred_levels_are_read_and_brackets_in_texts_are_no_levels() -> None:
+    content = b'{"a": ' + b"[" * 99 + b"]" * 99 + b"}\n" + b'{"a": "' + b"[" * 500 + b'"}\n'
+    assert len(read(content)) == 2
+
+
 def test_a_limit_ends_the_reading_before_a_bad_line_is_met(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_bytes(b'{"a": 1}\nbroken\n')
     assert list(rows(tmp_path / "d.jsonl", "d.jsonl", limit=1)) == [{"a": 1}]
@@ -56,7 +61,9 @@ def test_a_limit_ends_the_reading_before_a_bad_line_is_met(tmp_path: Path) -> No
         (b'{"a": -Infinity}\n', "d.jsonl", "line 1: .*-Infinity is not JSON"),
         (b'{"a": 1e999}\n', "d.jsonl", "line 1: .*too large"),
         (b'{"a": ' + b"9" * 5000 + b"}\n", "d.jsonl", "line 1: is not valid JSON"),
-        (b'{"a": ' + b"[" * 100_000 + b"\n", "d.jsonl", "line 1: is nested too deeply"),
+        (b'{"a": ' + b"[" * 100_000 + b"\n", "d.jsonl", "line 1: is nested deeper than 100 levels"),
+        (b'{"a": 1}\n{"a": ' + b"[" * 100 + b"]" * 100 + b"}\n", "d.jsonl", "line 2: is nested deeper than 100 levels"),
+        (b'{"a": ' * 101 + b"1" + b"}" * 101 + b"\n", "d.jsonl", "line 1: is nested deeper than 100 levels"),
         (b'{"a": "\\ud83d"}\n', "d.jsonl", "line 1: holds half of a character"),
         (b'{"a": 1}\n{"a": "\xff"}\n', "d.jsonl", "line 2: byte 0xff is not UTF-8"),
         (b"a,b\n1,2\n1\n", "d.csv", "line 3: has 1 values for 2 columns"),

@@ -68,6 +68,7 @@ def test_runs_of_others_and_other_events_are_let_pass(world):
     ("body", "said"),
     [
         (b"nonsense", "not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
         ({"id": "1"}, "no object `data`"),
         (event("grid", genaiops_chain="c", genaiops_command="no id", genaiops_cell="0"), "do not name a command"),
         (event("grid", genaiops_chain="c", genaiops_command="c/1", genaiops_cell="x"), "do not name a command"),

@@ -555,3 +555,11 @@ def test_who_approves_must_be_said_where_a_merge_asks_for_it(folder: Path) -> No
     assert "`deployment.after_ci`" in problem.message
     change(folder, "experiment.yaml", "  after_ci: true\n", "")
     load(folder, "dev", data=folder.parents[1] / "data")
+
+
+def test_a_variable_that_no_process_can_have_is_named(folder: Path) -> None:
+    text = (folder / "flows/standard/flow.dag.yaml").read_text()
+    put(folder, "flows/standard/flow.dag.yaml", 'environment_variables:\n  GOOD: "1"\n  TONE: "a\\0b"\n' + text)
+    problem = only_problem(folder)
+    assert (problem.file, problem.line) == ("flows/standard/flow.dag.yaml", 3)
+    assert "the variable 'TONE' cannot be set" in problem.message
