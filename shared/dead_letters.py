@@ -15,10 +15,10 @@ import logging
 import re
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from shared import chain_store
-from shared.chain.messages import CommandFailed, Queue, event_id
+from shared.chain.messages import CommandFailed, Queue, event_id, problems
 from shared.delivery import Delivery
 from shared.envelopes import send_event
 from shared.errors import BusinessFailure, Malformed, NotFound
@@ -50,6 +50,12 @@ class DeadLetter(BaseModel):
     dead_lettered_at: AwareDatetime
     body_base64: str
 
+    @field_validator("body_base64")
+    @classmethod
+    def _can_be_decoded(cls, value: str) -> str:
+        base64.b64decode(value)  # binascii.Error is a ValueError
+        return value
+
     @property
     def body(self) -> bytes:
         """The message's body."""
@@ -76,13 +82,20 @@ def record(ports: Ports, delivery: Delivery) -> None:
 
 
 def listed(ports: Ports) -> list[DeadLetter]:
-    """All dead letters, newest first."""
-    letters = [_read(ports, info.name) for info in ports.blobs.list(CONTAINER)]
+    """All dead letters, newest first; a record that cannot be read is logged and left out."""
+    letters = []
+    for info in ports.blobs.list(CONTAINER):
+        try:
+            letters.append(_read(ports, info.name))
+        except NotFound:
+            continue  # replayed or discarded just now
+        except Malformed as error:
+            log.warning("left out: %s", error)
     return sorted(letters, key=lambda letter: letter.dead_lettered_at, reverse=True)
 
 
 def find(ports: Ports, identifier: str) -> DeadLetter:
-    """The dead letter of that id. Raises NotFound."""
+    """The dead letter of that id. Raises NotFound, and Malformed where its record cannot be read."""
     for info in ports.blobs.list(CONTAINER):
         if info.name == f"{identifier}.json":
             return _read(ports, info.name)
@@ -176,4 +189,10 @@ def _fail_chain(ports: Ports, chain: str, command: str, reason: str) -> None:
 
 
 def _read(ports: Ports, name: str) -> DeadLetter:
-    return DeadLetter.model_validate_json(ports.blobs.read(CONTAINER, name))
+    try:
+        return DeadLetter.model_validate_json(ports.blobs.read(CONTAINER, name))
+    except ValidationError as error:
+        raise Malformed(
+            f"The dead letter {CONTAINER}/{name} cannot be read by this version: {problems(error)}. "
+            "Remove the blob, or run the version that wrote it."
+        ) from error

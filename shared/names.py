@@ -24,6 +24,8 @@ AssetName = Annotated[str, StringConstraints(pattern=ASSET_PATTERN)]
 ChainId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,95}$")]
 """`<use case>-<kind>-<12 hex of the request id's SHA-256>`, in lower case."""
 
+CHAIN_ID_RULE: Final = "1 to 96 of the characters a-z 0-9 _ - and starts with a letter or a digit"
+
 CommandId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,95}/[0-9]{1,9}$")]
 """`<chain id>/<n>`, n counted from 1 in the chain."""
 

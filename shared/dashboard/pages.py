@@ -17,7 +17,7 @@ from shared.chain.messages import CancelRequested
 from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
 from shared.errors import NotFound, Throttled, Transient
-from shared.names import NAME_RULE
+from shared.names import CHAIN_ID_RULE
 from shared.pages import http, page
 from shared.pages.page import Page
 from shared.pages.words import plural, status_word
@@ -133,7 +133,7 @@ def _cancel(ports: Ports, request: http.Request, chain: Chain) -> Page:
 
 def _load(ports: Ports, chain_id: str) -> Chain:
     if not _CHAIN_ID.fullmatch(chain_id):
-        raise NotFound(f"{chain_id[:100]!r} is no chain: a chain's id has {NAME_RULE}, in lower case.")
+        raise NotFound(f"{chain_id[:100]!r} is no chain: a chain's id has {CHAIN_ID_RULE}.")
     try:
         return chain_store.load(ports.blobs, chain_id)[0]
     except NotFound as error:

@@ -119,6 +119,32 @@ def test_endpoints_that_do_not_answer_leave_the_rest_of_the_page(ports: Ports) -
     assert "ticket_triage" in html
 
 
+@pytest.mark.parametrize("spoilt", [b"", b"[", b'{"id": 1}', b"\xff"])
+def test_a_dead_letter_that_cannot_be_read_is_left_out_and_logged(
+    ports: Ports, spoilt: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead_letter(ports)
+    ports.blobs.write(dead_letters.CONTAINER, "chain-events-0.json", spoilt)
+    shown = pages.overview(ports, HERE)
+    assert shown.status == 200
+    assert "1 dead letter" in shown.body.decode()
+    assert "dead-letters/chain-events-0.json cannot be read" in caplog.text
+
+
+def test_a_dead_letter_whose_body_cannot_be_decoded_is_left_out(ports: Ports) -> None:
+    letter = dead_letter(ports)
+    spoilt = letter.model_dump_json().replace(letter.body_base64, "a")
+    ports.blobs.write(dead_letters.CONTAINER, f"{letter.id}.json", spoilt.encode())
+    assert dead_letters.listed(ports) == []
+
+
+def test_the_rule_for_a_chains_id_is_the_one_that_is_checked(ports: Ports) -> None:
+    with pytest.raises(NotFound, match="1 to 96 of the characters a-z 0-9 _ -"):
+        pages.chain(ports, HERE, "c" * 97)
+    with pytest.raises(NotFound, match="There is no chain c"):
+        pages.chain(ports, HERE, "c" * 96)
+
+
 def test_dead_letters_show_reason_and_body_as_text(ports: Ports) -> None:
     dead_letter(ports)
     html = pages.overview(ports, HERE).html
