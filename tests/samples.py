@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared import chain_store, results
-from shared.chain.messages import AssetRef, Candidate, ChainKind, ChainRequest, Verdict
+from shared.assets import AssetRef
+from shared.chain.messages import Candidate, ChainKind, ChainRequest, Verdict
 from shared.chain.state import (
     ApprovalState,
     Chain,

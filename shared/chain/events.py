@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from shared.assets import AssetRef
 from shared.chain.requests import ChainRequest, Message
-from shared.names import AssetName, ChainId, CommandId, Name, Sha256
+from shared.names import ChainId, CommandId, Name, Sha256
 
 ShortText = Annotated[str, Field(max_length=2_000)]
 Reason = Annotated[str, Field(max_length=8_000)]
@@ -27,15 +28,6 @@ class Answer(Event):
     """An event that answers a command; without the command being awaited it is stale."""
 
     cause: CommandId
-
-
-class AssetRef(BaseModel):
-    """One version of a registered data asset or model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    name: AssetName
-    version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 
 
 class ApprovalTerms(BaseModel):

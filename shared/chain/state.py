@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from shared.assets import AssetRef
 from shared.chain.messages import (
     AnyCommand,
     AnyEvent,
     ApprovalTerms,
-    AssetRef,
     Candidate,
     ChainRequest,
     TrafficSplit,

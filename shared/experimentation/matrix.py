@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.chain.messages import AssetRef
+from shared.assets import AssetRef
 from shared.names import Name, Sha256
 
 

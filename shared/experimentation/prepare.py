@@ -14,7 +14,8 @@ from typing import BinaryIO, Final
 
 from shared import chain_store, model_connections
 from shared.answers import answer_to
-from shared.chain.messages import ApprovalTerms, AssetRef, ChainKind, ChainPrepared, DatasetUpload, PrepareChain
+from shared.assets import AssetRef
+from shared.chain.messages import ApprovalTerms, ChainKind, ChainPrepared, DatasetUpload, PrepareChain
 from shared.chain.state import Chain
 from shared.datasets.uploads import DATASETS, LOGS
 from shared.digests import json_digest

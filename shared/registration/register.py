@@ -12,7 +12,8 @@ from typing import Final
 
 from shared import chain_store
 from shared.answers import answer_to
-from shared.chain.messages import AssetRef, DataRegistered, FlowRegistered, RegisterData, RegisterFlow
+from shared.assets import AssetRef
+from shared.chain.messages import DataRegistered, FlowRegistered, RegisterData, RegisterFlow
 from shared.chain.state import Chain
 from shared.digests import json_digest
 from shared.errors import BusinessFailure, NotFound

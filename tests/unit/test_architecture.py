@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "shared"
 FUNCTIONS = ROOT / "functions"
 
-ALWAYS_PURE = ("shared.errors", "shared.names", "shared.results")
+ALWAYS_PURE = ("shared.assets", "shared.errors", "shared.names", "shared.results")
 PURE_MODELS = ("shared.use_case.model", "shared.experimentation.matrix")
 DOMAIN = [
     *sorted((SHARED / "chain").glob("*.py")),

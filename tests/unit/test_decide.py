@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.assets import AssetRef
 from shared.chain.decide import decide
 from shared.chain.messages import (
     ApprovalAnswered,
@@ -13,7 +14,6 @@ from shared.chain.messages import (
     ApprovalRequested,
     ApprovalTerms,
     ApprovalTimedOut,
-    AssetRef,
     CancelRequested,
     Candidate,
     ChainKind,

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.assets import AssetRef
 from shared.chain.decide import decide
 from shared.chain.describe import TRANSITIONS
 from shared.chain.messages import (
@@ -18,7 +19,6 @@ from shared.chain.messages import (
     ApprovalReminderDue,
     ApprovalTerms,
     ApprovalTimedOut,
-    AssetRef,
     CancelRequested,
     Candidate,
     ChainKind,
