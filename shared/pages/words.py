@@ -6,6 +6,7 @@ Data is shown as it is, save that characters which would hide or reorder text be
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -124,8 +125,11 @@ def number(value: float | None) -> str:
     """Up to four decimals, without trailing zeros; thousands are grouped."""
     if value is None:
         return "–"
-    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  (NaN is not itself)
-        return "not a number"
+    try:
+        if not math.isfinite(value):
+            return "not a number"
+    except OverflowError:  # an integer that no float can hold
+        return "too large a number"
     text = f"{value:,.4f}".rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
 

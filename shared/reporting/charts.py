@@ -42,13 +42,16 @@ def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar], *, to
     """
     from markupsafe import Markup
 
-    low = min(0.0, *(bar.value for bar in bars))
-    high = max(top, *(bar.value for bar in bars))
+    # In units of the longest bar: the difference of two large values need not be a number.
+    unit = max(top, *(abs(bar.value) for bar in bars)) or 1.0
+    low = min(0.0, *(bar.value / unit for bar in bars))
+    high = max(top / unit, *(bar.value / unit for bar in bars))
     scale = WIDTH / ((high - low) or 1.0)
     rows = []
     for index, bar in enumerate(bars):
         y = index * _ROW
-        left = (min(bar.value, 0.0) - low) * scale
+        left = (min(bar.value / unit, 0.0) - low) * scale
+        length = abs(bar.value) / unit * scale
         label = visible(bar.label)
         shown = label if len(label) <= _LABEL_CHARACTERS else label[: _LABEL_CHARACTERS - 1] + "…"
         rows.append(
@@ -68,8 +71,8 @@ def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar], *, to
                 bar_y=y + 20,
                 width=WIDTH,
                 left=left,
-                length=abs(bar.value) * scale,
-                round=min(5.0, abs(bar.value) * scale / 2),
+                length=length,
+                round=min(5.0, length / 2),
             )
         )
     return Markup(

@@ -5,6 +5,7 @@ Lines are never held as a whole: they are streamed, each joined with what the ev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain as chained
@@ -51,14 +52,15 @@ class Line:
 
     @property
     def score(self) -> float | None:
-        """Mean of its numeric scores; None without any."""
+        """Mean of its scores that are finite numbers; None without any."""
         scores = [
-            float(value)
+            score
             for evaluation in self.evaluations.values()
             for value in evaluation.outputs.values()
-            if isinstance(value, bool | int | float) and value == value  # noqa: PLR0124  (NaN is not itself)
+            if (score := _finite(value)) is not None
         ]
-        return sum(scores) / len(scores) if scores else None
+        # Divided before they are added: the sum of large scores need not be a number.
+        return sum(score / len(scores) for score in scores) if scores else None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,17 @@ class Facts:
     def stand_in(self) -> bool:
         """Whether a stand-in model answered."""
         return any("stand-in" in model for model in self.models)
+
+
+def _finite(value: object) -> float | None:
+    """The value as a score. Python counts in integers that no float can hold."""
+    if not isinstance(value, bool | int | float):
+        return None
+    try:
+        score = float(value)
+    except OverflowError:
+        return None
+    return score if math.isfinite(score) else None
 
 
 def read(blobs: BlobStore, chain: Chain) -> Facts:

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from shared.chain.messages import ChainKind
+from shared.chain.state import Chain, Step, StepState
 from shared.pages.page import render_html
-from shared.pages.words import milliseconds, number, plural
+from shared.pages.words import milliseconds, number, plural, visible
 from shared.reporting.charts import Bar, bar_chart
 from shared.reporting.facts import Facts
 from shared.reporting.scores import Table
@@ -82,8 +83,15 @@ def report_html(
         evidence=evidence,
         settings=settings,
         final=final,
+        steps_before=_steps_before_publishing(facts.chain),
         built_at=built_at,
     )
+
+
+def _steps_before_publishing(chain: Chain) -> tuple[StepState, ...]:
+    """What the page can tell the end of: it is written by its publishing, which is under way then."""
+    order = [step.step for step in chain.steps]
+    return chain.steps[: order.index(Step.REPORT_PUBLISHING)] if Step.REPORT_PUBLISHING in order else chain.steps
 
 
 def _costs(facts: Facts) -> tuple[Cost, ...]:
@@ -171,5 +179,6 @@ def _figure(index: int, caption: str, bars: list[Bar]) -> Figure:
     shown = sorted(bars, key=lambda bar: not bar.main)[:_BARS] if len(bars) > _BARS else bars
     if len(bars) > len(shown):
         caption += f", {len(shown)} of {len(bars)} choices"
-    described = "; ".join(f"{bar.label} {bar.text}" for bar in shown)
+    caption = visible(caption)
+    described = "; ".join(f"{visible(bar.label)} {bar.text}" for bar in shown)
     return Figure(caption=caption, svg=bar_chart(f"chart-{index}", caption, described, shown, top=top))

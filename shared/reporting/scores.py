@@ -5,6 +5,7 @@ Pure; the page and `metrics.csv` show the same values.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -100,7 +101,7 @@ def _table(facts: Facts, dataset: str, evaluator: str) -> Table:
 def _value(cell: CellFacts, evaluator: str, metric: str) -> float | None:
     run = cell.evaluations.get(evaluator)
     value = run.metrics.get(metric) if run is not None else None
-    return value if value is not None and value == value else None  # noqa: PLR0124  (NaN is not itself)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _best(values: Iterable[float | None], *, lower: bool) -> float | None:
@@ -111,7 +112,9 @@ def _best(values: Iterable[float | None], *, lower: bool) -> float | None:
 
 
 def _difference(value: float | None, base: float | None) -> float | None:
-    return None if value is None or base is None else value - base
+    if value is None or base is None:
+        return None
+    return value - base if math.isfinite(value - base) else None
 
 
 def _note(cell: CellFacts, evaluator: str) -> str:

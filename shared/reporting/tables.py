@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # Excel, LibreOffice and Google Sheets take these for the beginning of a formula; in some locales the wide ones too.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+# A terminal obeys some of these when the file is printed, and a spreadsheet may end the file at a NUL. Tab, CR and LF
+# stay.
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 LINE_COLUMNS: Final = (
     "cell",
@@ -47,7 +52,7 @@ METRIC_COLUMNS: Final = (
 
 
 def neutral(value: object) -> str:
-    """A cell's text: formulas neutralised, everything that is no text or number as JSON."""
+    """A cell's text: formulas neutralised, control characters written out, all but texts and numbers as JSON."""
     match value:
         case None:
             return ""
@@ -56,7 +61,7 @@ def neutral(value: object) -> str:
         case int() | float():
             return repr(value)
         case _:
-            text = text_of(value)
+            text = _CONTROL.sub(lambda found: f"‹U+{ord(found[0]):04X}›", text_of(value))
             return "'" + text if text.startswith(_FORMULA) else text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from html.parser import HTMLParser
 
@@ -12,12 +13,16 @@ import pytest
 
 from shared import chain_store, reporting
 from shared.chain.messages import ChainKind
-from shared.chain.state import Chain, ChainStatus
+from shared.chain.state import Chain, ChainStatus, Step, StepState, StepStatus
 from shared.evaluation.gates_model import GateResult, GatesDocument, write_gates
+from shared.pages.words import number
 from shared.ports import Ports
 from shared.reporting import survey
-from shared.reporting.tables import neutral
-from shared.results import CONTAINER, RunRecord, cell_folder, evaluation_folder
+from shared.reporting.charts import Bar, bar_chart
+from shared.reporting.facts import Line
+from shared.reporting.scores import Row, Score, Table
+from shared.reporting.tables import metrics_csv, neutral
+from shared.results import CONTAINER, LineRecord, LineStatus, RunRecord, cell_folder, evaluation_folder
 from tests import samples
 from tests.unit.people import clock_of, memory_ports
 
@@ -199,6 +204,67 @@ def test_numbers_stay_numbers_and_structures_become_json(value: object, text: st
     assert neutral(value) == text
 
 
+def test_control_characters_are_written_out_in_the_csv_but_tabs_and_line_breaks_stay() -> None:
+    assert neutral("a\x00b\x1b]0;title\x07c\x9b1m\td\r\ne") == "a‹U+0000›b‹U+001B›]0;title‹U+0007›c‹U+009B›1m\td\r\ne"
+
+
+def test_a_metric_whose_name_would_run_in_a_terminal_is_written_out_in_the_csv() -> None:
+    score = Score(value=1.0)
+    row = Row(label="default", is_candidate=True, is_default=True, scores=(score,))
+    table = Table("d", "e", ("accu\x1b[2Jracy",), frozenset(), (row,))
+    assert b"\x1b" not in metrics_csv([table])
+    assert "accu‹U+001B›[2Jracy" in metrics_csv([table]).decode()
+
+
+@pytest.mark.parametrize("score", [10**400, -(10**400), math.inf, -math.inf, math.nan])
+def test_a_score_that_is_no_finite_number_does_not_count(score: float) -> None:
+    def said(value: float) -> LineRecord:
+        return LineRecord(line=0, status=LineStatus.COMPLETED, inputs={}, outputs={"score": value})
+
+    line = Line(record=said(0), evaluations={"one": said(score), "two": said(0.5)}, expected={})
+    assert line.score == 0.5
+    assert Line(record=said(0), evaluations={"one": said(score)}, expected={}).score is None
+
+
+def test_the_mean_of_large_scores_is_a_number() -> None:
+    record = LineRecord(line=0, status=LineStatus.COMPLETED, inputs={}, outputs={"a": 1.7e308, "b": 1.7e308})
+    assert Line(record=record, evaluations={"one": record}, expected={}).score == pytest.approx(1.7e308)
+
+
+def test_numbers_beyond_all_floats_are_told_in_words() -> None:
+    assert number(10**400) == "too large a number"
+    assert number(-math.inf) == "not a number"
+
+
+def test_a_chart_of_very_large_values_has_finite_bars() -> None:
+    svg = bar_chart("k", "t", "d", [Bar("a", 1.7e308, "a"), Bar("b", -1.7e308, "b")])
+    assert "nan" not in svg
+    assert "inf" not in svg
+    assert svg.count('class="bar"') == 2
+
+
+def test_a_report_with_scores_that_are_no_numbers_is_built(ports: Ports, chain: Chain) -> None:
+    samples.write_results(ports.blobs, chain)
+    prepared = chain_store.read_prepared(ports.blobs, chain.id)
+    folder = evaluation_folder(chain.id, prepared.cells[0].name, "classification")
+    records = [json.loads(line) for line in ports.blobs.read(CONTAINER, f"{folder}/lines.jsonl").splitlines()]
+    records[0]["outputs"] = {"large": 10**400, "small": -(10**400)}
+    ports.blobs.write(CONTAINER, f"{folder}/lines.jsonl", "\n".join(map(json.dumps, records)).encode())
+    html = ports.blobs.read("reports", reporting.build(ports, chain, final=False).blob).decode()
+    assert "<main" in html
+
+
+def test_the_published_report_tells_no_step_that_comes_after_it(ports: Ports, chain: Chain) -> None:
+    publishing = (StepState(step=Step.REPORT_PUBLISHING, status=StepStatus.RUNNING), StepState(step=Step.RESULT))
+    ended = samples.deployed(samples.awaiting_approval(chain, samples.sha("evidence")))
+    _, html = build(ports, ended.model_copy(update={"steps": ended.steps + publishing}), final=True)
+    steps = html[html.index("What happened since") : html.index("What this report speaks of")]
+    assert "Deployment" in steps
+    assert "Report publishing" not in steps
+    assert "Result" not in steps
+    assert "To come" not in steps
+
+
 def test_a_hostile_output_is_neutral_in_the_stored_csv(ports: Ports, chain: Chain) -> None:
     build(ports, chain, outputs=samples.HOSTILE)
     cells = [value for row in rows(ports, chain, "lines.csv") for value in row.values()]
@@ -256,10 +322,10 @@ def test_the_best_of_a_metric_is_marked_once_and_differences_are_told(ports: Por
 
 def test_where_less_is_better_the_lowest_value_is_the_best(ports: Ports, chain: Chain) -> None:
     prepared = samples.write_results(ports.blobs, chain)
-    for number, cell in enumerate(prepared.cells):
+    for index, cell in enumerate(prepared.cells):
         folder = evaluation_folder(chain.id, cell.name, "reply_quality")
         record = RunRecord.model_validate_json(ports.blobs.read(CONTAINER, f"{folder}/run.json"))
-        changed = record.model_copy(update={"metrics": {"forbidden_promises": float(number % 5)}})
+        changed = record.model_copy(update={"metrics": {"forbidden_promises": float(index % 5)}})
         ports.blobs.write(CONTAINER, f"{folder}/run.json", changed.model_dump_json().encode())
     gate = GateResult(
         evaluator="reply_quality", metric="forbidden_promises", dataset="tickets_mixed", label="default", value=0.0,
