@@ -146,11 +146,10 @@ class Embedded:
         settings = self.settings
         state = settings.home / "host"
         state.mkdir(parents=True, exist_ok=True)
-        # Asked first, for the most frequent mistake is a host that runs already: its ports would be complained of else.
-        # The host itself takes the lock for good.
+        # Taken first, for the most frequent mistake is a host that runs already: its ports would be complained of else.
         home = HomeLock(state)
         home.acquire()
-        home.release()
+        self._stack.callback(home.release)
         self._start_stand_in(start_stand_in)
         ports = bootstrap.wire(settings)
         bootstrap.use(ports)
@@ -176,6 +175,7 @@ class Embedded:
             app_settings=app_settings(settings),
             clock=ports.clock,
             drain_timeout_s=self._drain_timeout_s,
+            lock=home,
             on_poison=lambda blob: keep_as_dead_letter(ports, blob),
         )
         host.start()

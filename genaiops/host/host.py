@@ -77,6 +77,7 @@ class Host:
         drain_timeout_s: float = 30.0,
         first_wait_s: float = FIRST_WAIT,
         on_poison: Callable[[PoisonBlob], None] | None = None,
+        lock: HomeLock | None = None,
     ) -> None:
         """Read the app; it can be read once in its life.
 
@@ -93,6 +94,7 @@ class Host:
             drain_timeout_s: how long `stop` waits for functions that run.
             first_wait_s: how long a message or a blob that failed waits for its second try; each further wait doubles.
             on_poison: told of each blob whose function failed at every try; where it raises, the blob is tried again.
+            lock: of `state_dir`, where the caller has taken it already; by default one of its own.
 
         Raises:
             HostError: a trigger cannot be served; the text names it.
@@ -107,7 +109,8 @@ class Host:
         self._drain_timeout = drain_timeout_s
         self._first_wait = first_wait_s
         self._on_poison = on_poison
-        self._lock = HomeLock(state_dir)
+        self._lock = lock or HomeLock(state_dir)
+        self._locked = False
         self._stop_requested = threading.Event()
         self._ledger: Ledger | None = None
         self._http: HttpFeed | None = None
@@ -135,6 +138,7 @@ class Host:
         """
         self._state_dir.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
+        self._locked = True
         try:
             self._begin()
         except BaseException:
@@ -199,5 +203,7 @@ class Host:
         if self._ledger is not None and all(drained):
             self._ledger.close()  # a function that still runs writes its receipt yet
         self._ledger = None
-        self._lock.release()
+        if self._locked:  # a second call must not let go what the caller holds
+            self._locked = False
+            self._lock.release()
         return all(drained)

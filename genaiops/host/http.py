@@ -23,8 +23,9 @@ from genaiops.host.workers import Workers
 log: Final = logging.getLogger("genaiops.host")
 
 ADDRESS: Final = "127.0.0.1"
-BODY_LIMIT: Final = 100 * 1024 * 1024
-"""Bytes of a request's body, as in Azure."""
+BODY_LIMIT: Final = 1024 * 1024
+"""Bytes of a request's body, which is held in memory. Azure allows 100 MB; what the pages send are small forms, and
+datasets are uploaded as blobs."""
 CONCURRENCY: Final = 32
 _OF_THE_CONNECTION: Final = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade"})
 
@@ -100,9 +101,15 @@ class HttpFeed:
         headers, query = _joined(request.headers), _joined(request.query)
         if not self._keys.allow(trigger.auth_level, {name.lower(): text for name, text in headers.items()}, query):
             return web.Response(status=401)
+        if (request.content_length or 0) > BODY_LIMIT:  # said before it is sent; where it is not, reading is bounded
+            return web.Response(status=413, text=f"A request's body may have {BODY_LIMIT:,} bytes.\n")
+        try:
+            url = str(request.url)
+        except ValueError:
+            return web.Response(status=400, text="The Host header is no name.\n")
         content = decoding.HttpContent(
             method=request.method,
-            url=str(request.url),
+            url=url,
             headers=headers,
             query=query,
             route=values,

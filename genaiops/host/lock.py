@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
 from genaiops.host.errors import HostError
 
+_WAIT_S: Final = 1.0
+"""A host that was killed lets go of the lock when the kernel has taken it apart: a moment later."""
+
 
 class HomeLock:
-    """A lock on a folder that the operating system drops when its process ends, however it ends."""
+    """A lock on a folder that the operating system drops when its process ends, however it ends.
+
+    Taken twice, it is let go when it was released twice.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -21,7 +28,7 @@ class HomeLock:
     def acquire(self) -> None:
         """Take the lock. Raises HostError naming the process that has it."""
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=_WAIT_S)
         except Timeout as error:
             raise HostError(
                 f"Another host (pid {self.holder()}) runs in {self._folder}. "
@@ -32,7 +39,8 @@ class HomeLock:
     def release(self) -> None:
         """Let another host start."""
         if self._lock.is_locked:
-            self._pid.unlink(missing_ok=True)
+            if self._lock.lock_counter == 1:
+                self._pid.unlink(missing_ok=True)  # before another host can write its own
             self._lock.release()
 
     def holder(self) -> str:

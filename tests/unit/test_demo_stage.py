@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from genaiops.cli.outcome import ExitCode
 from genaiops.demo.stage import demo_settings
+from genaiops.embedded import Embedded
+from genaiops.host import HostError
+from shared.errors import GenAIOpsError
+from shared.settings import read
 from tests.cli import run
 
 HOST = """
@@ -69,6 +74,25 @@ def test_under_a_host_nothing_is_deleted_and_the_one_line_says_what_to_do(
     assert f"kill {host.pid}" in line
     assert "GENAIOPS_HOME" in line
     assert (home / "queues.db").read_text() == "kept messages"
+
+
+def test_a_host_that_is_only_starting_has_its_home_already(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = []
+
+    def start_stand_in(*_arguments: object, **_options: object) -> None:
+        with pytest.raises(HostError) as refused:
+            demo_settings()
+        refusals.append(str(refused.value))
+        raise GenAIOpsError("that is far enough")
+
+    monkeypatch.setattr("genaiops.stand_in_model.start_stand_in", start_stand_in)
+    with pytest.raises(GenAIOpsError, match="far enough"):
+        Embedded(replace(read(), home=home)).start()
+
+    (refusal,) = refusals
+    assert f"A host (pid {os.getpid()}) runs in {home}" in refusal
+    demo_settings()  # the start that failed has let the home go
+    assert not home.exists()
 
 
 def test_a_host_that_was_killed_does_not_keep_the_demo_from_starting(home: Path, host: subprocess.Popen[str]) -> None:
