@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from genaiops.stand_in_model import rules, wire
 from genaiops.stand_in_model.faults import Attempts, Fault, Faults
+from shared.loopback import refusal
 
 BODY_LIMIT: Final = 16 * 1024 * 1024
 GARBAGE: Final = "%PDF-1.4 \ufffd\ufffd }{ ]]> lorem <b>ipsum</i> \\u0000 NaN ,,,"
@@ -106,7 +108,7 @@ _SERVICE: Final = web.AppKey("service", StandInService)
 
 def build(faults: Faults) -> web.Application:
     """The application with all routes."""
-    app = web.Application(client_max_size=BODY_LIMIT)
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_of_this_machine])
     app[_SERVICE] = StandInService(faults)
     app.add_routes(
         [
@@ -120,6 +122,17 @@ def build(faults: Faults) -> web.Application:
         ]
     )
     return app
+
+
+@web.middleware
+async def _of_this_machine(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse what a foreign site would have a browser ask: it could read answers, or make the model fail."""
+    refused = refusal(request.headers.get("Host", ""), request.headers.get("Sec-Fetch-Site"))
+    if refused:
+        return web.json_response(wire.error(refused, "invalid_request_error", "403"), status=403)
+    return await handler(request)
 
 
 async def _azure_chat(request: web.Request) -> web.StreamResponse:
@@ -151,7 +164,7 @@ async def _behave(request: web.Request) -> web.Response:
     """Change the named faults and keep the others; every change starts attempts and counts anew."""
     service = request.app[_SERVICE]
     try:
-        changes = json.loads(await request.read())
+        changes = wire.read_json(await request.read())
         service.behave(Faults.model_validate({**service.faults.model_dump(), **changes}))
     except (ValueError, TypeError) as problem:  # pydantic's ValidationError is a ValueError
         known = ", ".join(Faults.model_fields)

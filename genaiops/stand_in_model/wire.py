@@ -106,7 +106,7 @@ class ChatRequest(BaseModel):
 def parse(body: bytes) -> ChatRequest:
     """Read a request. Raises BadRequest, naming what is wrong."""
     try:
-        value = json.loads(body)
+        value = read_json(body)
     except ValueError:
         raise BadRequest(
             "We could not parse the JSON body of your request: send a JSON object in UTF-8 with the key 'messages'."
@@ -118,6 +118,22 @@ def parse(body: bytes) -> ChatRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise BadRequest(f"Invalid value at '{'.'.join(map(str, first['loc']))}': {first['msg']}.") from None
+
+
+def read_json(body: bytes) -> Any:
+    """Read JSON that can be written again.
+
+    Raises:
+        ValueError: it is no JSON in UTF-8, is nested too deeply, or holds half of a character.
+    """
+    text = body.decode("utf-8-sig")  # json.loads would let half of a character pass as bytes
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
 
 
 def completion(request: ChatRequest, name: str, created: int, answers: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from shared import loopback
 from shared.errors import InvalidName, Malformed, NotFound, Throttled, Transient
 from shared.pages.page import Page, message
 from shared.settings import Settings
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 FORM_LIMIT: Final = 64 * 1024
 """Bytes of a form."""
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,15 @@ def from_elsewhere(settings: Settings, request: Request) -> bool:
     Our pages send no referrer, and then browsers give `null` as a form's origin: `null` alone tells nothing, and
     Sec-Fetch-Site decides.
     """
-    if request.fetch_site is not None and request.fetch_site not in ("same-origin", "none"):
+    if loopback.from_another_site(request.fetch_site):
         return True
     if request.origin is None or request.origin == "null":
         return False
     ours = {urlsplit(settings.functions_url).netloc.lower(), request.host.lower()}
-    return urlsplit(request.origin).netloc.lower() not in ours
+    try:
+        return urlsplit(request.origin).netloc.lower() not in ours
+    except ValueError:  # it is no origin at all
+        return True
 
 
 def strange_host(settings: Settings, request: Request) -> bool:
@@ -105,5 +108,5 @@ def strange_host(settings: Settings, request: Request) -> bool:
     """
     if settings.profile != "local":
         return False
-    name = urlsplit(f"//{request.host}").hostname
-    return name not in _LOOPBACK and name != urlsplit(settings.functions_url).hostname
+    name = loopback.host_name(request.host)
+    return name not in loopback.NAMES and (name is None or name != urlsplit(settings.functions_url).hostname)

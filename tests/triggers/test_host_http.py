@@ -151,6 +151,31 @@ def test_a_body_over_the_limit_is_refused_and_never_reaches_the_function(tmp_pat
         assert ask(host, "POST", "/api/x", b"x" * 1025).status == 413
 
 
+def test_a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent(tmp_path):
+    with hosting(echo_app("x", methods=["POST"]), tmp_path) as host:
+        connection = http.client.HTTPConnection(host.http_url.split("/")[2], timeout=20)
+        connection.putrequest("POST", "/api/x")
+        connection.putheader("Content-Length", str(1024 * 1024 + 1))
+        connection.endheaders()  # and not one byte of the body
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (413, b"A request's body may have 1,048,576 bytes.\n")
+        connection.close()
+
+
+def test_a_body_of_unknown_length_is_read_up_to_the_limit(tmp_path):
+    with hosting(echo_app("x", methods=["POST"]), tmp_path) as host:
+        connection = http.client.HTTPConnection(host.http_url.split("/")[2], timeout=20)
+        connection.request("POST", "/api/x", (b"x" * 65536 for _ in range(17)), encode_chunked=True)
+        assert connection.getresponse().status == 413
+        connection.close()
+
+
+@pytest.mark.parametrize("name", ["[", "[::1", "a:port", "a:99999", "a b", "a/b?c"])
+def test_a_host_header_that_is_no_name_makes_no_server_error(name, tmp_path):
+    with hosting(echo_app("x"), tmp_path) as host:
+        assert ask(host, "GET", "/api/x", Host=name).status in (200, 400)
+
+
 def test_a_form_is_parsed_and_cookies_status_and_headers_come_through(tmp_path):
     def form(req: func.HttpRequest) -> func.HttpResponse:
         response = func.HttpResponse(req.form["comment"], status_code=303, headers={"Location": "/done", "X-A": "1"})

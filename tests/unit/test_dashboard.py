@@ -326,3 +326,12 @@ def test_errors_are_answered_by_their_family(error: Exception, status: int) -> N
 def test_a_chain_that_runs_for_days_says_so(ports: Ports) -> None:
     store(ports, samples.sample_chain(created_at=samples.NOW - timedelta(days=3, hours=4)))
     assert "3 d 4 h" in pages.overview(ports, HERE).html
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "]", "", "evil.example"])
+def test_a_host_that_is_no_name_of_this_machine_is_refused(ports: Ports, host: str) -> None:
+    assert pages.overview(ports, http.Request(host=host)).status == 403
+
+
+def test_an_origin_that_is_no_address_is_from_elsewhere(ports: Ports) -> None:
+    assert http.from_elsewhere(ports.settings, http.Request(host="127.0.0.1:7071", origin="http://["))

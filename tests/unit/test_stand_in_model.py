@@ -448,3 +448,41 @@ def test_tokens_are_counted_by_the_documented_rule(text: str, count: int) -> Non
 )
 def test_languages_are_told_apart(text: str, language: str) -> None:
     assert language_of(text) == language
+
+
+# ------------------------------------------------------------------------------------------------------ who may ask
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "evil.example"}, {"Host": "["}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/control"), ("POST", "/v1/chat/completions"), ("GET", "/health")]
+)
+def test_nobody_is_answered_whom_another_site_sends(
+    stand_in: StandIn, method: str, path: str, headers: dict[str, str]
+) -> None:
+    request = urllib.request.Request(stand_in.url + path, b"{}" if method != "GET" else None, headers, method=method)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=30)
+    assert caught.value.code in (400, 403)  # aiohttp itself refuses a Host that is no name
+    assert call(stand_in, "GET", "/control", None)[1]["faults"] == Faults().model_dump()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"messages": ' + b"[" * 100_000,
+        b'{"messages": [{"role": "user", "content": "\\ud83d"}]}',
+        b'{"messages": [{"role": "user", "content": "\xed\xa0\xbd"}]}',
+    ],
+)
+def test_json_that_could_not_be_written_again_is_a_bad_request(stand_in: StandIn, body: bytes) -> None:
+    status, answer, _ = call(stand_in, "POST", "/v1/chat/completions", body)
+    assert status == 400
+    assert "could not parse the JSON body" in answer["error"]["message"]
+    status, answer, _ = call(stand_in, "PUT", "/control", body)
+    assert status == 400
+    assert "Send a JSON object with any of" in answer["error"]["message"]
