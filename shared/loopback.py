@@ -1,4 +1,4 @@
-"""Who may ask a server that listens on this machine alone: whoever uses this machine's name and is sent by no other site.
+"""Who may ask a server of this machine: whoever uses this machine's name and is sent by no other site.
 
 A browser on this machine reaches its servers for any page that it shows. A foreign name that resolves to 127.0.0.1 (DNS
 rebinding) is seen in the Host header, a request that another site makes in Sec-Fetch-Site.
