@@ -9,7 +9,19 @@ import typer
 
 from genaiops.cli import wiring
 from genaiops.cli.outcome import exit_code_for
-from genaiops.cli.output import STYLES, console, duration, print_json, print_json_line, print_table, say, table, when
+from genaiops.cli.output import (
+    STYLES,
+    console,
+    duration,
+    first_line,
+    print_json,
+    print_json_line,
+    print_table,
+    say,
+    table,
+    when,
+)  # fmt: skip
+from shared.visible import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +68,10 @@ def status(
     elif not chains:
         say("There are no chains yet. `python -m genaiops submit <use case>` asks for one.")
     else:
-        rows = ((c.id, c.request.kind, c.status, _step(c), when(c.created_at), _time(c), c.reason) for c in chains)
+        rows = (
+            (c.id, c.request.kind, _words(c.status), _step(c), when(c.created_at), _time(c), first_line(c.reason))
+            for c in chains
+        )
         print_table(("chain", "kind", "status", "step", "created", "time", "reason"), rows)
 
 
@@ -83,6 +98,7 @@ def show_until_end(ports: Ports, identifier: str, *, timeout: float | None, pati
     from genaiops.cli.progress import follow
 
     snapshots = follow(ports, identifier, timeout=timeout, patience=patience)
+    once = _Once()
     if as_json:
         last = None
         for last in snapshots:
@@ -90,15 +106,31 @@ def show_until_end(ports: Ports, identifier: str, *, timeout: float | None, pati
     elif sys.stdout.isatty():
         last = _live(snapshots)
     else:
-        last = _lines(snapshots)
+        last = _lines(snapshots, once)
     assert last is not None  # follow() ends only after a final snapshot
     if not as_json:
         chain = last.chain
         say(
-            f"{chain.id} ended as {chain.status} after {_time(chain)}. {chain.reason}".rstrip(),
+            f"{chain.id} ended as {chain.status} after {_time(chain)}. {once(chain.reason)}".rstrip(),
             STYLES.get(chain.status),
         )
     return exit_code_for(last.chain.status)
+
+
+class _Once:
+    """Texts of several lines, such as the problems of a use case: what follows their first line is printed once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, text: str) -> str:
+        """The text, or its first line where the others were printed before."""
+        rest = text.partition("\n")[2]
+        if rest in self._said:
+            return first_line(text)
+        if rest:
+            self._said.add(rest)
+        return text
 
 
 def _live(snapshots: Iterable[Snapshot]) -> Snapshot | None:
@@ -113,12 +145,12 @@ def _live(snapshots: Iterable[Snapshot]) -> Snapshot | None:
     return last
 
 
-def _lines(snapshots: Iterable[Snapshot]) -> Snapshot | None:
+def _lines(snapshots: Iterable[Snapshot], once: _Once) -> Snapshot | None:
     """For a pipe or a build's log: log lines as they come, and the counts whenever they have changed."""
     last, said, asked = None, "", False
     for last in snapshots:
         for entry in last.log:
-            say(f"{entry.at:%H:%M:%S} {entry.text}", STYLES.get(entry.level))
+            say(f"{entry.at:%H:%M:%S} {once(entry.text)}", STYLES.get(entry.level))
         if (sentence := last.sentence()) and sentence != said:
             said = sentence
             say(f"{last.chain.updated_at:%H:%M:%S} {sentence}")
@@ -137,14 +169,14 @@ def _picture(snapshot: Snapshot, troubles: list[LogEntry]) -> RenderableType:
 
     chain = snapshot.chain
     parts: list[RenderableType] = [
-        Text.assemble((chain.id, "bold"), "  ", (chain.status.replace("_", " "), STYLES.get(chain.status, "")))
+        Text.assemble((chain.id, "bold"), "  ", (_words(chain.status), STYLES.get(chain.status, "")))
     ]
     parts.append(table(("step", "status", "time", ""), rows_of_steps(chain)))
     if snapshot.lines:
         done = round(BAR * snapshot.lines_done / snapshot.lines)
         parts.append(Text.assemble(("━" * done, "green"), ("━" * (BAR - done), "dim")))
-    parts.extend(Text(entry.text, style=STYLES[entry.level]) for entry in troubles)
-    parts.extend(Text(text) for text in (snapshot.sentence(), _approval_hint(chain)) if text)
+    parts.extend(Text(for_terminal(first_line(entry.text)), style=STYLES[entry.level]) for entry in troubles)
+    parts.extend(Text(for_terminal(text)) for text in (snapshot.sentence(), _approval_hint(chain)) if text)
     return Group(*parts)
 
 
@@ -152,7 +184,7 @@ def _show(ports: Ports, chain: Chain) -> None:
     from genaiops.cli.progress import Lines, Snapshot, rows_of_steps
 
     request = chain.request
-    say(f"{chain.id}  {chain.status.replace('_', ' ')}", STYLES.get(chain.status))
+    say(f"{chain.id}  {_words(chain.status)}", STYLES.get(chain.status))
     if chain.reason:
         say(chain.reason)
     facts = (
@@ -206,8 +238,12 @@ def _approval_hint(chain: Chain) -> str:
     )
 
 
+def _words(status: str) -> str:
+    return status.replace("_", " ")
+
+
 def _step(chain: Chain) -> str:
-    return chain.step.step.replace("_", " ") if chain.step else ""
+    return _words(chain.step.step) if chain.step else ""
 
 
 def _time(chain: Chain) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genaiops.cli.outcome import TimedOut
-from genaiops.cli.output import duration
+from genaiops.cli.output import duration, first_line, plural
 from shared import chain_store, results
 from shared.errors import NotFound
 from shared.experimentation.progress import FILE, lines_ended
@@ -52,11 +52,11 @@ class Snapshot:
         if not progress.cells:
             return ""
         failed = f" ({progress.runs_failed} failed)" if progress.runs_failed else ""
-        parts = [f"{self.runs_done} of {progress.cells} runs{failed}"]
+        parts = [f"{self.runs_done} of {plural(progress.cells, 'run')}{failed}"]
         if self.lines:
-            parts.append(f"{self.lines_done} of {self.lines} lines")
+            parts.append(f"{self.lines_done} of {plural(self.lines, 'line')}")
         if progress.evaluations_started:
-            parts.append(f"{self.evaluations_done} of {progress.evaluations_started} evaluations")
+            parts.append(f"{self.evaluations_done} of {plural(progress.evaluations_started, 'evaluation')}")
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def rows_of_steps(chain: Chain) -> list[tuple[str, str, str, str]]:
             step.step.replace("_", " "),
             step.status,
             duration(step.started_at, step.ended_at or (chain.updated_at if step.started_at else None)),
-            step.detail,
+            first_line(step.detail),
         )
         for step in chain.steps
     ]

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from shared.chain.messages import ChainKind
 from shared.chain.state import ChainStatus, Step, StepStatus
+from shared.visible import visible
 
 SHOWN_CHARACTERS: Final = 1_200
 """Of one value on a page; the CSV has all of it."""
-
-# Control characters, and those that reorder or hide text: a model could make an output read as its opposite.
-_INVISIBLE: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
 
 _STATUS: Final[Mapping[ChainStatus, tuple[str, str]]] = {
     ChainStatus.RUNNING: ("Running", "busy"),
@@ -162,11 +157,6 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 def short(digest: str | None) -> str:
     """The first twelve characters of a digest."""
     return digest[:12] if digest else "–"
-
-
-def visible(text: str) -> str:
-    """The text with every character that would hide or reorder it written out."""
-    return _INVISIBLE.sub(lambda found: f"‹U+{ord(found[0]):04X}›", text)
 
 
 def text_of(value: object) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from shared.pages.words import visible
+from shared.visible import visible
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 from shared.chain.messages import ChainKind
 from shared.chain.state import Chain, Step, StepState
 from shared.pages.page import render_html
-from shared.pages.words import milliseconds, number, plural, visible
+from shared.pages.words import milliseconds, number, plural
 from shared.reporting.charts import Bar, bar_chart
 from shared.reporting.facts import Facts
 from shared.reporting.scores import Table
 from shared.reporting.survey import Survey
 from shared.reporting.verdict import Reading
 from shared.results import Tokens
+from shared.visible import visible
 
 if TYPE_CHECKING:
     from markupsafe import Markup

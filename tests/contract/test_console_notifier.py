@@ -44,3 +44,14 @@ def test_a_notice_that_could_not_be_kept_is_printed_again_rather_than_lost() -> 
         ConsoleNotifier(Full(), out).send(NOTICE)
     ConsoleNotifier(MemoryBlobStore(), out).send(NOTICE)
     assert out.getvalue().count("Approve shop") == 2
+
+
+def test_text_that_a_terminal_would_obey_is_written_out_on_the_console_and_kept_as_it_is() -> None:
+    blobs, out = MemoryBlobStore(), io.StringIO()
+    hostile = replace(NOTICE, title="a\x1b]0;t\x07", text="b\u202e\x9bc", links={"d\x1b": "http://127.0.0.1/\x1b"})
+    ConsoleNotifier(blobs, out).send(hostile)
+    assert out.getvalue() == (
+        "[approval] a‹U+001B›]0;t‹U+0007›\n    b‹U+202E›‹U+009B›c\n    d‹U+001B›: http://127.0.0.1/‹U+001B›\n"
+    )
+    (kept,) = blobs.list(CONTAINER)
+    assert json.loads(blobs.read(CONTAINER, kept.name))["title"] == hostile.title

@@ -8,6 +8,7 @@ from typing import Final, TextIO
 
 from shared.errors import NotFound
 from shared.ports import BlobStore, Notice, NoticeKind
+from shared.visible import for_terminal
 
 CONTAINER: Final = "notices"
 
@@ -30,7 +31,7 @@ class ConsoleNotifier:
         if notice.kind is not NoticeKind.PROGRESS:
             lines += [f"    {line}" for line in notice.text.splitlines()]
         lines += [f"    {label}: {address}" for label, address in notice.links.items()]
-        self._out.write("\n".join(lines) + "\n")
+        self._out.write("".join(f"{for_terminal(line)}\n" for line in lines))
         self._out.flush()
         # Kept after it was printed: a process that dies in between prints it twice, never not at all.
         self._blobs.write(CONTAINER, name, content)
