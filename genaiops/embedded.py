@@ -19,6 +19,7 @@ from shared import bootstrap, model_connections
 from shared.errors import GenAIOpsError
 from shared.ports import Ports
 from shared.settings import Settings
+from shared.visible import for_terminal
 
 if TYPE_CHECKING:
     import azure.functions as func
@@ -144,6 +145,9 @@ class Embedded:
         from shared.adapters.local.flow_runner import LocalFlowRunner
 
         settings = self.settings
+        bootstrap.make_home(settings)
+        # A connection that cannot be read is a mistake to be told now, not in the first run.
+        self.stand_in_connections()
         state = settings.home / "host"
         state.mkdir(parents=True, exist_ok=True)
         # Taken first, for the most frequent mistake is a host that runs already: its ports would be complained of else.
@@ -267,7 +271,17 @@ def _connection_names(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+class _Visible(logging.Formatter):
+    """Errors of flows and texts of models are in the log: they must not move the cursor or hide what was said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole entry, traceback and all."""
+        return for_terminal(super().format(record))
+
+
 def _log_to_terminal() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Visible("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("aiohttp", "azure", "asyncio", "promptflow", "werkzeug", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -45,6 +45,19 @@ def wire(settings: Settings) -> Ports:
             )
 
 
+def make_home(settings: Settings) -> None:
+    """Make the folder in which the local profile keeps everything. Raises InvalidSettings where it cannot."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        # Queues, links and the key that signs them lie here: nobody else on this machine may read them.
+        settings.home.chmod(0o700)
+    except OSError as error:
+        raise InvalidSettings(
+            f"The folder {settings.home} cannot be used ({error.strerror or error}): set GENAIOPS_HOME to a folder "
+            "that you may write to, or leave it out for .genaiops here."
+        ) from error
+
+
 def _local(settings: Settings) -> Ports:
     from shared.adapters.local.blobs import FileBlobStore
     from shared.adapters.local.bus import LocalBus
@@ -59,9 +72,7 @@ def _local(settings: Settings) -> Ports:
         QueueConfig(name, max_delivery_count=settings.max_delivery_count, sessions=queue is Queue.CHAIN_EVENTS)
         for queue, name in settings.queues.items()
     ]
-    # Queues, links and the key that signs them lie here: nobody else on this machine may read them.
-    settings.home.mkdir(parents=True, exist_ok=True)
-    settings.home.chmod(0o700)
+    make_home(settings)
     clock = SystemClock()
     blobs = FileBlobStore(settings.home / "blobs")
     return Ports(

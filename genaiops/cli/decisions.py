@@ -117,9 +117,9 @@ def _answer(identifier: str, verdict: Verdict, comment: str, by: str | None, *, 
 def _open_approval(chain: Chain) -> ApprovalState:
     approval = chain.approval
     if approval is None:
-        raise Refused(f"The chain {chain.id} does not wait for an approval: it is {chain.status}.")
+        raise Refused(f"The chain {chain.id} does not wait for an approval: it is {chain.status.replace('_', ' ')}.")
     if approval.verdict is not None:
-        raise Refused(f"{_decision(approval)}: the chain {chain.id} is {chain.status}.")
+        raise Refused(f"{_decision(approval)}: the chain {chain.id} is {chain.status.replace('_', ' ')}.")
     return approval
 
 

@@ -34,7 +34,7 @@ def report(
     one = wiring.chain_named(wired, chain)
     names = [info.name for info in wired.blobs.list(CONTAINER, f"{one.id}/")]
     if not names:
-        raise NotFound(f"The chain {one.id} has no report yet; it is {one.status}.")
+        raise NotFound(f"The chain {one.id} has no report yet; it is {one.status.replace('_', ' ')}.")
     folder = (out or wired.settings.home / "written-reports" / one.id).absolute()
     written = []
     for name in sorted(names, key=lambda name: (not name.endswith(".html"), name)):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genaiops.cli import wiring
-from genaiops.cli.outcome import WrongUsage
-from genaiops.cli.output import print_json, say
+from genaiops.cli.checking import problems_of, told
+from genaiops.cli.outcome import Refused, WrongUsage
+from genaiops.cli.output import plural, print_json, say
 from genaiops.cli.wiring import Kind
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ def submit(
     timeout: Annotated[float | None, typer.Option(help="With --wait: seconds until the command gives up.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Ask for a chain. The same content, commit and build mean the same chain: asking twice starts one."""
+    """Ask for a chain. The same content, commit and build mean the same chain: asking twice starts one.
+
+    A use case that `validate` refuses in that environment is refused here too, save for cd, which deploys what is
+    registered.
+    """
     from pydantic import ValidationError
 
     from genaiops.cli.follow import show_until_end
@@ -70,6 +75,10 @@ def submit(
         raise WrongUsage(f"--flow-version is for the kind cd alone; this is {kind}.")
     wired = wiring.ports()
     folder = wiring.use_case_folder(use_case, wired.settings)
+    if kind != "cd":  # which deploys what is registered, and not what lies here
+        found, more = problems_of(folder, [environment], wired.settings.data)
+        if found:
+            raise Refused("\n".join(told(folder, found, more)))
     git = git_state(folder)
     try:
         request = build_request(
@@ -116,6 +125,7 @@ def upload(
 
     name = f"{checked(use_case, 'The use case')}/{checked(dataset, 'The dataset')}/{file.name}"
     count = sum(1 for _ in rows(file, file.name))  # a file that cannot be read must not reach the container
+    counted = plural(count, "row")
     wired = wiring.ports()
     with file.open("rb") as stream:
         wired.blobs.write(container, name, stream)
@@ -123,9 +133,9 @@ def upload(
         print_json({"container": container, "blob": name, "rows": count})
     elif log:
         follow_up = f"`python -m genaiops submit {use_case} --kind post_production --dataset {name}` evaluates it."
-        say(f"Uploaded {count} rows as {container}/{name}. {follow_up}")
+        say(f"Uploaded {counted} as {container}/{name}. {follow_up}")
     else:
-        say(f"Uploaded {count} rows as {container}/{name}. `python -m genaiops status` shows the chain that it starts.")
+        say(f"Uploaded {counted} as {container}/{name}. `python -m genaiops status` shows the chain that it starts.")
 
 
 def _say_sent(wired: Ports, chain: str, request: ChainRequest, status: ChainStatus | None, *, as_json: bool) -> None:
@@ -135,6 +145,9 @@ def _say_sent(wired: Ports, chain: str, request: ChainRequest, status: ChainStat
     if status is None:
         say(f"Asked for the chain {chain}")
     else:
-        say(f"The chain {chain} was asked for before and is {status}; --again asks for a new one.", "yellow")
+        say(
+            f"The chain {chain} was asked for before and is {status.replace('_', ' ')}; --again asks for a new one.",
+            "yellow",
+        )
     say(f"  follow it:  python -m genaiops watch {chain}")
     say(f"  see it:     {wired.settings.functions_url}/api/chains/{chain}")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from genaiops.cli import wiring
+from genaiops.cli.checking import environments_of, problems_of, shown, told
 from genaiops.cli.outcome import ExitCode
-from genaiops.cli.output import print_json, print_table, say
+from genaiops.cli.output import plural, print_json, print_table, say
 from genaiops.cli.wiring import Kind
-
-if TYPE_CHECKING:
-    from shared.use_case.model import Problem
 
 UseCaseArgument = Annotated[
     str, typer.Argument(metavar="USE_CASE", help="A use case folder, or the name of one under flows/.")
@@ -38,20 +36,18 @@ def validate(
     """Check a use case folder; every problem is named with file and line."""
     configured = wiring.settings()
     folder = wiring.use_case_folder(use_case, configured)
-    environments = environment or _environments(folder)
-    problems = _problems(folder, environments, configured.data)
+    environments = environment or environments_of(folder)
+    problems, more = problems_of(folder, environments, configured.data)
     if as_json:
-        listed = [
-            {"file": _shown(folder, p.file), "line": p.line, "key": p.key, "message": p.message} for p in problems
-        ]
-        print_json({"valid": not problems, "environments": environments, "problems": listed})
+        listed = [{"file": shown(folder, p.file), "line": p.line, "key": p.key, "message": p.message} for p in problems]
+        print_json({"valid": not problems, "environments": environments, "problems": listed, "more": more})
+    elif problems:
+        *lines, count = told(folder, problems, more)
+        for line in lines:
+            say(line)
+        say(count, "red")
     else:
-        for problem in problems:
-            say(f"{_shown(folder, problem.file)}:{problem.line}: {problem.key}: {problem.message}")
-        if problems:
-            say(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {folder}", "red")
-        else:
-            say(f"{folder} is valid in {', '.join(environments)}.", "green")
+        say(f"{folder} is valid in {', '.join(environments)}.", "green")
     if problems:
         raise typer.Exit(ExitCode.NO)
 
@@ -89,35 +85,7 @@ def plan(
         )
         print_table(("dataset", "variants and parameters", "lines", "model calls", "evaluators"), rows)
     say(
-        f"{counts['runs']} runs with {counts['lines']} lines, {counts['evaluations']} evaluations with "
-        f"{counts['evaluation_lines']} lines, {counts['model_calls']} model calls. Nothing was run."
+        f"{plural(counts['runs'], 'run')} with {plural(counts['lines'], 'line')}, "
+        f"{plural(counts['evaluations'], 'evaluation')} with {plural(counts['evaluation_lines'], 'line')}, "
+        f"{plural(counts['model_calls'], 'model call')}. Nothing was run."
     )
-
-
-def _environments(folder: Path) -> list[str]:
-    from shared.use_case.load import DEFAULT_ENVIRONMENT
-    from shared.use_case.sources import overlays
-
-    return sorted({DEFAULT_ENVIRONMENT, *overlays(folder)})
-
-
-def _problems(folder: Path, environments: list[str], data: Path) -> list[Problem]:
-    """Every problem in any of the environments, each once, by file and line."""
-    from shared.use_case.load import load
-    from shared.use_case.problems import InvalidUseCase
-
-    found: dict[Problem, None] = {}
-    for environment in environments:
-        try:
-            load(folder, environment, data=data)
-        except InvalidUseCase as error:
-            found.update(dict.fromkeys(error.problems))
-    return sorted(found, key=lambda problem: (problem.file, problem.line))
-
-
-def _shown(folder: Path, file: str) -> str:
-    """The file's path as an editor can open it from here."""
-    import os
-
-    path = folder / file
-    return os.path.relpath(path) if path.exists() else file

@@ -79,6 +79,26 @@ def test_a_wrong_setting_is_one_line_for_each_setting(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["status", "start"])
+def test_a_home_that_cannot_be_made_names_the_setting(command: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for home in (tmp_path / "file", tmp_path / "file" / "inside", Path("/proc/no-such-process")):
+        done = in_a_process(command, GENAIOPS_HOME=str(home))
+        assert done.returncode == ExitCode.USAGE
+        assert f"{home} cannot be used" in done.stderr
+        assert "set GENAIOPS_HOME to a folder" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_start_tells_a_wrong_connection_before_it_serves(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("aoai={broken\n")
+    done = in_a_process("start", GENAIOPS_HOME=str(tmp_path / "home"), GENAIOPS_ENV_FILE=str(tmp_path / ".env"))
+    assert done.returncode == ExitCode.NO
+    assert f"The connection 'aoai' in {tmp_path / '.env'} is not valid JSON" in done.stderr
+    assert "dashboard" not in done.stdout, "nothing was started"
+    assert not (tmp_path / "home" / "stand-in.log").exists()
+
+
 def test_a_chain_that_does_not_exist_is_said_without_a_traceback(tmp_path: Path) -> None:
     done = in_a_process("status", "no-such-chain", GENAIOPS_HOME=str(tmp_path))
     assert done.returncode == ExitCode.NOT_FOUND

@@ -17,6 +17,7 @@ from shared.ports import Ports
 from shared.use_case import bundle
 from tests import samples
 from tests.cli import FakeBus, fake_ports, printed_json, run, with_core
+from tests.unit.use_case_folder import TRUTH, change, put, written
 
 EVIDENCE = samples.sha("evidence")
 
@@ -33,10 +34,9 @@ def wired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Ports, FakeB
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """As much of a use case as a bundle needs."""
-    use_case = tmp_path / "greetings"
-    use_case.mkdir()
-    (use_case / "experiment.yaml").write_text("name: greetings\nflow: flows/hello\n")
+    """A valid use case with all its data."""
+    use_case = written(tmp_path)
+    put(use_case, "data/truth.csv", TRUTH)
     return use_case
 
 
@@ -71,7 +71,7 @@ def test_the_same_content_commit_and_build_ask_for_the_same_chain(wired: tuple[P
     _, bus = wired
     for arguments in ([], [], ["--build-id", "2"], ["--variants", "defaults"], ["--again"], ["--again"]):
         assert run("submit", str(folder), *arguments).exit_code == ExitCode.OK
-    (folder / "experiment.yaml").write_text("name: greetings\nflow: flows/hello\ndescription: changed\n")
+    change(folder, "experiment.yaml", "name: greetings", "description: changed\nname: greetings")
     assert run("submit", str(folder)).exit_code == ExitCode.OK
     first, repeated, *others = [request.request_id for request in bus.requests()]
     assert first == repeated
@@ -120,6 +120,27 @@ def test_a_use_case_whose_yaml_cannot_be_read_is_not_sent(wired: tuple[Ports, Fa
     refused = run("submit", str(folder))
     assert refused.exit_code == ExitCode.NO
     assert "experiment.yaml:" in refused.stderr
+    assert wired[1].sent == []
+
+
+def test_submit_refuses_what_validate_refuses_with_the_same_text(wired: tuple[Ports, FakeBus], folder: Path) -> None:
+    change(folder, "experiment.yaml", "reference: train", "reference: trian")
+    said = run("validate", str(folder))
+    for kind in (["ci"], ["pr"], ["dataset", "--dataset", "greetings/train/rows.jsonl"]):
+        refused = run("submit", str(folder), "--kind", *kind)
+        assert (said.exit_code, refused.exit_code) == (ExitCode.NO, ExitCode.NO)
+        assert refused.stderr == said.stdout
+        assert "did you mean 'train'?" in refused.stderr
+    assert wired[1].sent == []
+    assert run("submit", str(folder), "--kind", "cd").exit_code == ExitCode.OK, "it deploys what is registered"
+
+
+def test_submit_refuses_an_environment_that_the_use_case_does_not_have(
+    wired: tuple[Ports, FakeBus], folder: Path
+) -> None:
+    refused = run("submit", str(folder), "-e", "prod")
+    assert refused.exit_code == ExitCode.NO
+    assert "'prod' is no environment of this use case" in refused.stderr
     assert wired[1].sent == []
 
 
@@ -299,4 +320,4 @@ def test_a_chain_without_a_report_says_so(wired: tuple[Ports, FakeBus]) -> None:
     chain = waiting(wired[0])
     refused = run("report", chain.id)
     assert refused.exit_code == ExitCode.NOT_FOUND
-    assert "has no report yet; it is awaiting_approval" in refused.stderr
+    assert "has no report yet; it is awaiting approval" in refused.stderr

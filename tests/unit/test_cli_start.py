@@ -19,7 +19,7 @@ import pytest
 
 from genaiops.cli.outcome import ExitCode
 from shared import bootstrap, settings
-from tests.unit.use_case_folder import change, written
+from tests.unit.use_case_folder import TRUTH, put, written
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
@@ -105,10 +105,10 @@ def test_start_takes_chains_from_other_processes_and_sigterm_leaves_nothing_behi
     assert f"{started.url}/api/dashboard" in said
     assert "STAND-IN MODEL IN USE (rules, not an LLM)" in said
     folder = written(tmp_path)
-    change(folder, "experiment.yaml", "source: data/train.jsonl", "source: data/absent.jsonl")
-    ended = started.command("submit", str(folder), "--wait", "--timeout", "60")
+    put(folder, "data/truth.csv", TRUTH)
+    ended = started.command("submit", str(folder), "--variants", "classify.absent", "--wait", "--timeout", "60")
     assert ended.returncode == ExitCode.NO, ended.stdout + ended.stderr
-    assert "data/absent.jsonl" in ended.stdout
+    assert "classify.absent" in ended.stdout
     listed = started.command("status")
     assert "failed" in listed.stdout
 
