@@ -91,7 +91,7 @@ def test_tags_are_added_and_replaced_and_the_others_kept(registry):
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "ä", "x" * 64, "a\n"])
 def test_a_bad_name_is_refused(registry, name):
-    with pytest.raises(InvalidName, match="not a valid name"):
+    with pytest.raises(InvalidName, match="not a valid asset name"):
         registry.register(new(name))
     with pytest.raises(InvalidName):
         registry.get(DATA, name)
