@@ -77,7 +77,8 @@ def perform(ports: Ports, delivery: Delivery) -> None:
             send_event(ports, answer)
         case LookAgain():
             if not command.hint:  # else the scheduled look comes anyway
-                _come_back(ports, command.model_copy(update={"look": command.look + 1}), answer.seconds)
+                again = {"look": command.look + 1, "attempt": 0}  # it went well: faults are counted in a row
+                _come_back(ports, command.model_copy(update=again), answer.seconds)
         case _Later():
             _come_back(ports, command.model_copy(update={"attempt": command.attempt + 1}), answer.seconds)
         case _:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from shared import chain_store
+from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.chain.messages import PrepareChain, Queue, parse_command
 from shared.chain.state import ChainStatus
 from shared.delivery import Delivery
 from shared.errors import Throttled, Transient
 from shared.perform import DEPLOY_PATIENCE, perform
-from tests.memory_world import World
+from tests.memory_world import World, small_flow
 
 
 class Ailing:
@@ -124,3 +125,21 @@ def delivery(world: World, queue: Queue, body: bytes) -> Delivery:
     if b"colour" not in body:
         parse_command(body)
     return Delivery(queue, body, "m", 1, world.clock.now())
+
+
+def test_faults_count_in_a_row_so_that_a_long_work_survives_many_of_them(tmp_path):
+    class Flickering(MemoryEndpoints):
+        calls = 0
+
+        def look(self, endpoint, deployment):
+            self.calls += 1
+            if self.calls % 2:
+                raise Transient("the service blinked")
+            return super().look(endpoint, deployment)
+
+    endpoints = Flickering({"small": small_flow}, looks=12)
+    world = World(tmp_path, endpoints=endpoints)
+    chain = world.request()
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.SUCCEEDED, world.log(chain)
+    assert endpoints.calls > 20
