@@ -187,8 +187,9 @@ class DataReader:
             return
         rows, wanted = used_rows(truth, have), used_rows(experiment, need)
         if rows < wanted:
+            count = "1 row" if rows == 1 else f"{rows} rows"
             item.problem(
-                f"has {rows} rows for the {wanted} of {experiment.name!r}: line i of a run is evaluated with row i; "
+                f"has {count} for the {wanted} of {experiment.name!r}: line i of a run is evaluated with row i; "
                 f"add the missing rows, or set `max_rows: {rows}` on {experiment.name!r}",
                 "source" if truth.reference else "name",
             )

@@ -298,7 +298,7 @@ def test_ground_truth_with_fewer_rows_than_the_experiment_is_refused(folder: Pat
     put(folder.parents[1] / "data" / "greetings", "truth.csv", "answer\nwarm\n")
     problem = only_problem(folder)
     assert problem.key == "evaluators[0].datasets[0].source"
-    assert "1 rows for the 3 of 'train'" in problem.message
+    assert "has 1 row for the 3 of 'train'" in problem.message
     change(folder, "experiment.yaml", "  description: For experiments.", "  max_rows: 1")
     assert load(folder, "dev", data=folder.parents[1] / "data")
 
