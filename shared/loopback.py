@@ -31,15 +31,17 @@ def from_another_site(fetch_site: str | None) -> bool:
     return fetch_site is not None and fetch_site not in _OWN_SITE
 
 
-def refusal(host: str, fetch_site: str | None) -> str:
+def refusal(host: str, fetch_site: str | None, origin: str | None = None) -> str:
     """Why a request must not be answered, for the one who sent it; empty: it may be.
 
     Args:
         host: the Host header; empty where there is none.
         fetch_site: the Sec-Fetch-Site header, which only browsers send.
+        origin: the Origin header, which browsers too old for the former send when a page posts something.
     """
     if not is_loopback(host):
         return "This server answers under 127.0.0.1 and localhost only: ask for it under one of these names."
-    if from_another_site(fetch_site):
+    is_foreign = origin is not None and not is_loopback(origin.partition("://")[2])
+    if is_foreign or from_another_site(fetch_site):
         return "This server answers no request that another site makes a browser send."
     return ""

@@ -112,7 +112,7 @@ class Town:
     ) -> tuple[int, bytes, dict[str, str]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.putrequest(method, path, skip_accept_encoding=True)
+            connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             for name, value in {"Content-Length": str(len(body or b"")), **headers}.items():
                 connection.putheader(name.replace("_", "-"), value)
             connection.endheaders(body)
@@ -377,6 +377,47 @@ def test_health_of_a_deployment_is_asked_without_waiting(town: Town) -> None:
     assert town.router.healthy(well.port).result(20) is True
     assert town.router.healthy(ill.port).result(20) is False
     assert town.router.healthy(free_port()).result(20) is False
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:7072"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/shop/score", "POST"),
+        ("/health", "GET"),
+        ("/admin/endpoints", "GET"),
+        ("/admin/refresh", "POST"),
+        ("/", "GET"),
+    ],
+)
+def test_other_sites_and_foreign_names_are_refused(town: Town, path: str, method: str, headers: dict[str, str]) -> None:
+    v1 = town.put("v1", says(b"one"))
+    town.split(v1=100)
+    status, body, _ = town.request(path, None if method == "GET" else b"{}", method, **headers)
+
+    error = json.loads(body)["error"]
+    assert (status, error["code"]) == (403, "NotFromHere")
+    assert "Send it from a program on this machine, to http://127.0.0.1." in error["message"]
+    assert v1.bodies == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST:99"])
+@pytest.mark.parametrize("fetch_site", ["none", "same-origin", None])
+def test_this_machines_names_are_answered(town: Town, host: str, fetch_site: str | None) -> None:
+    town.put("v1", says(b"one"))
+    town.split(v1=100)
+    sent_by_a_browser = {"Sec_Fetch_Site": fetch_site} if fetch_site else {}
+    assert town.score(Host=host, **sent_by_a_browser)[:2] == (200, b"one")
 
 
 def test_counts_are_written_down_and_found_again_by_the_next_host(town: Town) -> None:

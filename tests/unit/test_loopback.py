@@ -35,6 +35,16 @@ def test_what_another_site_sends_is_refused(fetch_site: str) -> None:
     assert "another site" in refusal("127.0.0.1:7073", fetch_site)
 
 
+@pytest.mark.parametrize("origin", ["http://evil.example", "https://127.0.0.1.evil.example", "null", "", "http://["])
+def test_what_a_page_of_another_site_posts_is_refused(origin: str) -> None:
+    assert "another site" in refusal("127.0.0.1:7073", None, origin)
+
+
+@pytest.mark.parametrize("origin", [None, "http://127.0.0.1:7073", "http://localhost"])
+def test_what_a_page_of_this_machine_posts_is_answered(origin: str | None) -> None:
+    assert refusal("127.0.0.1:7073", "same-origin", origin) == ""
+
+
 def test_a_host_that_is_no_name_has_none() -> None:
     assert host_name("[") is None
     assert host_name("Example.org:80") == "example.org"

@@ -22,6 +22,7 @@ from aiohttp import web
 from shared.adapters.local.endpoints.fleet import Fleet, Refusal, Target
 from shared.adapters.local.endpoints.state import HEADER
 from shared.errors import GenAIOpsError
+from shared.loopback import refusal
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class EndpointRouter:
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             connector=aiohttp.TCPConnector(limit=0),
         )
-        app = web.Application(client_max_size=self._max_body, middlewares=[_errors_as_json])
+        app = web.Application(client_max_size=self._max_body, middlewares=[_errors_as_json, _this_machine_only])
         app.add_routes(
             [
                 web.post("/{endpoint}/score", self._score),
@@ -182,6 +183,19 @@ async def _errors_as_json(
         _log.exception("the router failed over %s %s", request.method, request.path)
         text = f"The router failed: {type(error).__name__}: {error}. Its log has more."
         return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "RouterFailed", text)
+
+
+@web.middleware
+async def _this_machine_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    # A page that a browser here shows reaches this port: it could spend tokens, or read answers by DNS rebinding.
+    headers = request.headers
+    refused = refusal(headers.get("Host", ""), headers.get("Sec-Fetch-Site"), headers.get("Origin"))
+    if refused:
+        text = f"{refused} Send it from a program on this machine, to http://127.0.0.1."
+        return _error(HTTPStatus.FORBIDDEN, "NotFromHere", text)
+    return await handler(request)
 
 
 def _error(status: int, code: str, message: str) -> web.Response:
