@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from shared.errors import Malformed
+from shared.nesting import DEEPEST, is_deeper
 
 LONGEST_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line: more is no dataset but a file of another kind, and would fill the memory."""
-DEEPEST: Final = 100
-"""Levels of nesting in a row: parsers and writers that rows meet later count on there being few."""
 JSON_LINES: Final = (".jsonl", ".ndjson")
 SEPARATED: Final = {".csv": ",", ".tsv": "\t"}
 
@@ -89,24 +88,11 @@ def _json_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, Row]]:
             raise Malformed(f"{name}, line {number}: is not valid JSON ({error}); correct or remove it.") from error
         if not isinstance(row, dict):
             raise Malformed(f"{name}, line {number}: is {_kind(row)}; expected one JSON object with a key per column.")
-        if text.count("{") + text.count("[") > DEEPEST and _is_deeper(row, DEEPEST):
+        if text.count("{") + text.count("[") > DEEPEST and is_deeper(row):
             raise _too_deep(name, number)
         if "\\u" in text:
             _refuse_surrogates(row, name, number)
         yield number, row
-
-
-def _is_deeper(row: Row, levels: int) -> bool:
-    """Whether lists and objects lie in each other more than `levels` deep; without recursion, level by level."""
-    level: list[object] = [row]
-    for _ in range(levels):
-        level = [
-            inner
-            for value in level
-            if isinstance(value, dict | list)
-            for inner in (value.values() if isinstance(value, dict) else value)
-        ]
-    return any(isinstance(value, dict | list) for value in level)
 
 
 def _too_deep(name: str, number: int) -> Malformed:
