@@ -7,6 +7,7 @@ prompt flow is imported: the results are plain dictionaries.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,14 +27,51 @@ _QUIET: Final = {
 }
 
 
+_INHERITED: Final = frozenset(
+    # the user and the machine
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TEMP", "TMP"}
+    # what programs need on Windows
+    | {"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA"}
+    # the way to the network
+    | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+    # what is installed, what libraries have downloaded, and how many threads they start
+    | {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "XDG_CACHE_HOME", "HF_HOME", "NLTK_DATA", "TIKTOKEN_CACHE_DIR"}
+    | {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES"}
+)
+"""Variables that flow code gets from this process. Whoever hosts us keeps secrets under names that nobody can list, so
+what is not here stays here."""
+_FROM_HERE: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
 def engine_environment() -> dict[str, str]:
-    """What a process that runs flow code inherits: no settings of ours and no connections (both hold secrets)."""
+    """What a process that runs flow code inherits: what any program needs, and nothing that only we were given."""
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("GENAIOPS_") and '"api_key"' not in value
+        if name.upper() in _INHERITED or name.upper().startswith("LC_")
     }
     return {**inherited, **_QUIET}
+
+
+def declared_environment(flow: Path) -> dict[str, str]:
+    """Variables of this process that the flow asks for, by `NAME: ${env:NAME}` under `environment_variables`.
+
+    Settings of ours (`GENAIOPS_…`) and connections are not given; a variable that is not set here is left as the flow
+    has it.
+
+    Raises:
+        BusinessFailure: as `read_dag`.
+    """
+    declared = read_dag(flow).get("environment_variables")
+    asked = declared.items() if isinstance(declared, dict) else ()
+    found = ((str(name), _FROM_HERE.fullmatch(str(value))) for name, value in asked)
+    return {name: os.environ[match[1]] for name, match in found if match is not None and _may_be_given(match[1])}
+
+
+def _may_be_given(name: str) -> bool:
+    return name in os.environ and not name.upper().startswith("GENAIOPS_") and '"api_key"' not in os.environ[name]
 
 
 def read_dag(flow: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any, Final
 
 import shared
-from shared.adapters.local.promptflow_engine import engine_environment
+from shared.adapters.local.promptflow_engine import declared_environment, engine_environment
 
 _MODULE: Final = "shared.adapters.local.endpoints.serve"
 _ROOT: Final = Path(shared.__file__).parent.parent
@@ -161,4 +161,4 @@ def _environment(orders: ServeOrders) -> dict[str, str]:
         "PF_LOGGING_LEVEL": "WARNING",
         "PROMPTFLOW_PROJECT_PATH": str(orders.flow),
     }
-    return {**engine_environment(), **orders.environment, **own}
+    return {**engine_environment(), **declared_environment(orders.flow), **orders.environment, **own}
