@@ -129,7 +129,8 @@ async def _of_this_machine(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Refuse what a foreign site would have a browser ask: it could read answers, or make the model fail."""
-    refused = refusal(request.headers.get("Host", ""), request.headers.get("Sec-Fetch-Site"))
+    given = request.headers
+    refused = refusal(given.get("Host", ""), given.get("Sec-Fetch-Site"), given.get("Origin"))
     if refused:
         return web.json_response(wire.error(refused, "invalid_request_error", "403"), status=403)
     return await handler(request)

@@ -455,7 +455,13 @@ def test_languages_are_told_apart(text: str, language: str) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Host": "evil.example"}, {"Host": "["}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
+    [
+        {"Host": "evil.example"},
+        {"Host": "["},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "null"},
+    ],
 )
 @pytest.mark.parametrize(
     ("method", "path"), [("PUT", "/control"), ("POST", "/v1/chat/completions"), ("GET", "/health")]
