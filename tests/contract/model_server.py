@@ -1,7 +1,7 @@
 """A test's own Azure OpenAI: chat completions that behave as the prompt asks them to.
 
-The user's text holds directives such as `[429 x2]`, `[500 x9]`, `[garbage]`, `[nothing]`, `[empty]`, `[slow 5]`, `[401]`:
-so each line of a dataset chooses what happens to it, whatever else runs at the same time.
+The user's text holds directives such as `[429 x2]`, `[500 x9]`, `[garbage]`, `[nothing]`, `[empty]`, `[slow 5]`, `[401]`,
+`[usage -5]`: so each line of a dataset chooses what happens to it, whatever else runs at the same time.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class ModelServer:
                     self.answer(200, b"{}")
                 else:
                     style = system.rsplit("Style: ", 1)[-1].split(".", maxsplit=1)[0]
-                    self.answer(200, completion(f"{style} {request['temperature']} answer"))
+                    usage = re.search(r"\[usage (.+)\]", text)
+                    self.answer(200, completion(f"{style} {request['temperature']} answer", usage[1] if usage else ""))
 
             def answer(self, status: int, body: bytes, content_type: str = "application/json", **headers: str) -> None:
                 self.send_response(status)
@@ -102,8 +103,8 @@ class ModelServer:
         return Handler
 
 
-def completion(text: str) -> bytes:
-    """A chat completion as Azure OpenAI sends it: 11 prompt tokens, 3 completion tokens."""
+def completion(text: str, tokens: str = "") -> bytes:
+    """A chat completion as Azure OpenAI sends it: 11 prompt tokens, 3 completion tokens; or `tokens`, which is JSON."""
     return json.dumps(
         {
             "id": "chatcmpl-1",
@@ -113,6 +114,10 @@ def completion(text: str) -> bytes:
             "choices": [
                 {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}},
             ],
-            "usage": {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14},
+            "usage": {
+                "prompt_tokens": json.loads(tokens or "11"),
+                "completion_tokens": json.loads(tokens or "3"),
+                "total_tokens": 14,
+            },
         }
     ).encode()

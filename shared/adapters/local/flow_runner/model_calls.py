@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from shared.adapters.local.flow_runner import retry
+
+_MOST_TOKENS: Final = 1_000_000_000
+"""Of one call: more is a mistake of the service."""
 
 
 class Meter:
@@ -33,13 +37,20 @@ class Meter:
     def add_usage(self, usage: Any) -> None:
         """Add the tokens that the service counted."""
         with self._lock:
-            self.prompt_tokens += int(getattr(usage, "prompt_tokens", 0) or 0)
-            self.completion_tokens += int(getattr(usage, "completion_tokens", 0) or 0)
+            self.prompt_tokens += _count(getattr(usage, "prompt_tokens", 0))
+            self.completion_tokens += _count(getattr(usage, "completion_tokens", 0))
 
     def add_retry(self) -> None:
         """A call is about to be tried again."""
         with self._lock:
             self.retries += 1
+
+
+def _count(told: object) -> int:
+    """What a service says it counted, from 0 to a billion; 0 where that is no number. The client checks none of it."""
+    if isinstance(told, bool) or not isinstance(told, int | float) or math.isnan(told):
+        return 0
+    return int(min(max(told, 0), _MOST_TOKENS))
 
 
 current: contextvars.ContextVar[Meter | None] = contextvars.ContextVar("meter", default=None)
