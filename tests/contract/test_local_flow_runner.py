@@ -289,6 +289,64 @@ def test_a_line_fails_with_a_reason_that_helps(runner, what, told):
     assert told in line.error
 
 
+@pytest.mark.parametrize("depth", [101, 200, 300, 980, 988, 995, 5_000])
+def test_an_output_nested_too_deeply_fails_its_line_alone(runner, depth):
+    outcome = runner.start(acts("a", f"nest {depth}", "b"))
+
+    lines = list(outcome.lines)
+    assert [line.status for line in lines] == ["completed", "failed", "completed"]
+    assert "the output 'value' is nested deeper than 100 levels" in lines[1].error
+
+
+def test_an_output_of_a_hundred_levels_is_stored(runner):
+    (value,) = values(runner.start(acts("nest 100")))
+    assert str(value) == "[" * 100 + "'core'" + "]" * 100
+
+
+@pytest.mark.parametrize("depth", [101, 300, 5_000])
+def test_an_input_nested_too_deeply_fails_its_line_alone(runner, depth):
+    nested: list[object] = []
+    for _ in range(depth):
+        nested = [nested]
+    lines = list(runner.start(spec("misbehaving", [{"what": "a"}, {"what": nested}])).lines)
+    assert [line.status for line in lines] == ["completed", "failed"]
+    assert lines[1].error == "An input of the line is nested deeper than 100 levels."
+
+
+def test_a_line_that_the_worker_has_lost_is_found_and_fails(runner, monkeypatch):
+    monkeypatch.setattr(drive, "_GRACE_S", 1.0)
+    outcome = runner.start(acts("a", "lose", "b", line_timeout_s=1.0, concurrency=1))
+
+    lines = list(outcome.lines)
+    assert [line.status for line in lines] == ["completed", "failed", "completed"]
+    assert "it left its lines unanswered for 3 s" in lines[1].error
+
+
+@pytest.mark.parametrize("what", ["deep", "list", "nothing", "text"])
+def test_a_line_that_writes_into_the_workers_pipe_is_found_and_fails(runner, what):
+    outcome = runner.start(acts("a", f"write {what}", "b", concurrency=1))
+
+    lines = list(outcome.lines)
+    assert [line.status for line in lines] == ["completed", "failed", "completed"]
+    assert "something other than its worker wrote into the pipe" in lines[1].error
+
+
+@pytest.mark.parametrize(
+    ("told", "tokens"),
+    [
+        ("-5", (0, 0)),
+        ('"many"', (0, 0)),
+        ("NaN", (0, 0)),
+        ("1e300", (1_000_000_000, 1_000_000_000)),
+        ("[7]", (0, 0)),
+        ("12.0", (12, 12)),
+    ],
+)
+def test_what_is_no_number_of_tokens_is_not_counted(runner, model, told, tokens):
+    line = one(runner.start(tickets(model, f"[usage {told}]")))
+    assert (line.status, line.tokens.prompt, line.tokens.completion) == (LineStatus.COMPLETED, *tokens)
+
+
 def test_an_error_is_kept_short(runner):
     assert len(one(runner.start(acts("raise " + "e" * 100_000))).error) == 4_000
 
@@ -399,11 +457,19 @@ def test_runs_of_one_flow_share_a_process_and_others_do_not(runner):
     assert first == again != other != os.getpid()
 
 
-def test_a_flow_sees_its_environment_and_nothing_of_ours(runner, monkeypatch):
+def test_a_flow_sees_its_environment_and_nothing_of_ours(own_runner, monkeypatch):
     monkeypatch.setenv("GENAIOPS_SIGNING_KEY", "secret")
-    asked = ("GIVEN", "FROM_THE_FLOW", "GENAIOPS_SIGNING_KEY", "PATH")
-    given = values(runner.start(acts(*(f"environment {name}" for name in asked), environment={"GIVEN": "yes"})))
-    assert given == ["yes", "written in the flow", None, os.environ["PATH"]]
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "secret")
+    asked = ("GIVEN", "FROM_THE_FLOW", "GENAIOPS_SIGNING_KEY", "AZURE_CLIENT_SECRET", "PATH")
+    given = values(own_runner().start(acts(*(f"environment {name}" for name in asked), environment={"GIVEN": "yes"})))
+    assert given == ["yes", "written in the flow", None, None, os.environ["PATH"]]
+
+
+def test_a_flow_asks_for_a_variable_of_its_host_and_gets_none_of_ours(runner, monkeypatch):
+    monkeypatch.setenv("A_VARIABLE_OF_THE_HOST", "for the flow")
+    monkeypatch.setenv("GENAIOPS_SIGNING_KEY", "secret")
+    run = acts("environment FROM_HERE", "environment OF_OURS", environment={"B": "a worker of its own"})
+    assert values(runner.start(run)) == ["for the flow", "${env:GENAIOPS_SIGNING_KEY}"]
 
 
 def test_the_given_environment_goes_before_what_the_flow_writes_down(runner):

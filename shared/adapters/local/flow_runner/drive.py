@@ -20,6 +20,7 @@ from shared.adapters.local.flow_runner.process import Session, WorkerDied, Worke
 from shared.adapters.local.flow_runner.spool import Spool
 from shared.adapters.local.flow_runner.summary import Summary
 from shared.errors import BusinessFailure, Transient
+from shared.nesting import DEEPEST, is_deeper
 from shared.ports import RunSpec, RunStatus
 from shared.redaction import Redaction
 from shared.results import LineRecord, LineStatus, RunRecord, Tokens
@@ -28,6 +29,8 @@ _MOST_DEATHS: Final = 5
 """After so many ended processes the run is given up: the flow does it always, not on a line."""
 _AGGREGATION_S: Final = 600.0
 _STOP_S: Final = 5.0
+_GRACE_S: Final = 30.0
+"""On top of the time that a line may take: for the answer to come from a busy machine."""
 
 
 class Drive:
@@ -122,8 +125,13 @@ class Drive:
     def _send(self, session: Session, number: int, inputs: Mapping[str, object]) -> None:
         try:
             clean = json.loads(json.dumps(dict(inputs), ensure_ascii=False).encode("utf-8", errors="replace"))
-        except (TypeError, ValueError, RecursionError) as error:
+        except RecursionError:
+            clean = None
+        except (TypeError, ValueError) as error:
             raise BusinessFailure(f"Line {number + 1} has an input without a JSON form: {error}.") from error
+        if clean is None or any(is_deeper(value) for value in clean.values()):
+            self._fail(number, {}, f"An input of the line is nested deeper than {DEEPEST} levels.")
+            return
         self._pending[number] = clean
         try:
             session.send("line", line=number, inputs=clean)
@@ -132,8 +140,15 @@ class Drive:
             self._fail(number, {}, f"The line's inputs are too large: {error}.")
 
     def _receive(self, session: Session) -> None:
-        answer = session.next()
-        if answer is None or answer["is"] != "done" or answer["line"] not in self._pending:
+        # A line waits in the worker for one that is under way at most, and each is answered when its time is over. So
+        # some answer comes within two lines' time; if none does, the worker has lost a line and would be waited for
+        # without end.
+        patience = 2 * self._spec.line_timeout_s + _GRACE_S
+        answer = session.next(patience)
+        if answer is None:
+            session.worker.kill(f"it left its lines unanswered for {patience:g} s")
+            raise WorkerDied(session.worker.death())
+        if answer["is"] != "done" or answer["line"] not in self._pending:
             return  # cancelled: the caller looks
         number = answer["line"]
         record = LineRecord(

@@ -20,7 +20,7 @@ from typing import Any, Final
 from shared.adapters.local.flow_runner import protocol
 from shared.adapters.local.flow_runner.isolation import forget_captured
 from shared.adapters.local.flow_runner.model_calls import Meter, current
-from shared.adapters.local.flow_runner.reasons import line_error, plain
+from shared.adapters.local.flow_runner.reasons import described, line_error, plain
 from shared.redaction import Redaction
 
 Send = Callable[[protocol.Message], None]
@@ -97,7 +97,7 @@ class LineRun:
         except SystemExit as error:
             return self._failed(active, f"The flow called sys.exit({error.code!r}): a node must return or raise.")
         except BaseException as error:  # a line may raise anything; the process must stay
-            return self._failed(active, f"{type(error).__name__}: {error}")
+            return self._failed(active, described(error))
         return answer
 
     def _facts(self, active: _Active) -> protocol.Message:
@@ -118,9 +118,12 @@ class LineRun:
     def _answer(self, answer: protocol.Message) -> None:
         try:
             self._send(answer)
-        except protocol.TooLarge as error:
+        except Exception as error:
+            # The line is no longer among those that expire: whatever is wrong with its answer, one must be given.
+            too_large = isinstance(error, protocol.TooLarge)
+            reason = f"are too large: {error}" if too_large else f"cannot be passed on: {described(error)}"
             small = {key: value for key, value in answer.items() if key not in ("outputs", "kept")}
-            self._send({**small, "ok": False, "error": f"The line's outputs are too large: {error}."})
+            self._send({**small, "ok": False, "error": f"The line's outputs {reason}."})
 
     def expire(self, now: float) -> None:
         """Give up the lines whose time is over."""
@@ -192,7 +195,7 @@ class LineRun:
                 else:
                     metrics[name] = number
         except BaseException as raised:
-            error = f"{type(raised).__name__}: {raised}"
+            error = described(raised)
         self._send(
             {
                 "is": "metrics",

@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from shared.adapters.local.flow_runner import protocol
-from shared.adapters.local.promptflow_engine import engine_environment
+from shared.adapters.local.promptflow_engine import declared_environment, engine_environment
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunSpec
 
@@ -104,7 +104,7 @@ class WorkerProcess:
         order = {
             "do": "load",
             "flow": str(self.flow),
-            "environment": dict(spec.environment),
+            "environment": {**declared_environment(spec.flow), **spec.environment},
             "connections": [vars(connection) for connection in spec.connections.values()],
         }
         try:
@@ -206,28 +206,37 @@ class WorkerProcess:
 
     def _read_answers(self) -> None:
         assert self._process.stdout is not None
-        with contextlib.suppress(
-            ValueError
-        ):  # not our JSON: the flow wrote into the pipe, and nothing can be told apart
-            while (answer := protocol.read(self._process.stdout)) is not None:
-                self.last_heard = time.monotonic()
-                name = answer.get("run")
-                if name is not None:
-                    session = self._sessions.get(name)
-                    if session is not None:
-                        session.answers.put(answer)
-                elif answer["is"] != "beat":
-                    self._control.put(answer)
-        # It closed its pipe, so whatever is left of it is of no use. Given a moment, it tells its own exit code.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1)
-        self._kill_group()
-        self._process.wait()
-        with self._lock:
-            self._ended = True
-            for session in self._sessions.values():
-                session.answers.put(None)
-        self._control.put(None)
+        try:
+            while (message := protocol.read(self._process.stdout)) is not None:
+                self._take(protocol.checked(message))
+        except Exception as error:  # the flow wrote into the pipe: nothing that follows can be told apart
+            self.kill(f"something other than its worker wrote into the pipe of its answers ({error})")
+        finally:  # whatever happened: nobody must wait for an answer that will not come
+            self._close()
+
+    def _take(self, answer: protocol.Message) -> None:
+        self.last_heard = time.monotonic()
+        name = answer.get("run")
+        if name is not None:
+            session = self._sessions.get(name)
+            if session is not None:
+                session.answers.put(answer)
+        elif answer["is"] != "beat":
+            self._control.put(answer)
+
+    def _close(self) -> None:
+        try:
+            # It closed its pipe, so whatever is left of it is of no use. Given a moment, it tells its own exit code.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
+            self._kill_group()
+            self._process.wait()
+        finally:
+            with self._lock:
+                self._ended = True
+                for session in self._sessions.values():
+                    session.answers.put(None)
+            self._control.put(None)
 
     def _drain_output(self) -> None:
         assert self._process.stderr is not None

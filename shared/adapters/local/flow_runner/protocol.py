@@ -1,21 +1,39 @@
 """How the runner and its worker processes talk: JSON behind a length, over two pipes that nothing else writes to.
 
 Orders go down (`load`, `run`, `line`, `kept`, `aggregate`, `stop`), answers come up (`hello`, `loaded`, `unusable`,
-`ready`, `done`, `metrics`, `stopped`, `beat`); what belongs to a run names it. Only the standard library is imported:
-the worker reads this before anything else, and the flow's own modules may have any name.
+`ready`, `done`, `metrics`, `stopped`, `beat`); what belongs to a run names it. Nothing heavy is imported: the
+worker reads this before anything else.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import IO, Any, Final
+
+from shared.nesting import is_deeper
 
 _LENGTH: Final = struct.Struct(">I")
 LIMIT: Final = 512 * 1024 * 1024
 """Bytes of one message: an output beyond it fails its line."""
 
 Message = dict[str, Any]
+
+_ANSWERS: Final[dict[str, dict[str, type]]] = {
+    "hello": {"engine": str},
+    "loaded": {},
+    "unusable": {"reason": str},
+    "beat": {},
+    "ready": {"run": str, "models": list, "aggregates": bool},
+    "done": {"run": str, "line": int, "ok": bool, "latency_ms": float}
+    | {"prompt_tokens": int, "completion_tokens": int, "retries": int},
+    "metrics": {"run": str, "metrics": dict, "error": str}
+    | {"prompt_tokens": int, "completion_tokens": int, "retries": int},
+    "stopped": {"run": str, "busy": int},
+}
+"""What each answer holds at least."""
+_AT_WILL: Final[dict[str, type]] = {"run": str, "outputs": dict, "error": str, "kept": str}
 
 
 class TooLarge(ValueError):
@@ -38,13 +56,40 @@ def encode(message: Message) -> bytes:
 
 
 def read(stream: IO[bytes]) -> Message | None:
-    """The next message; None when the other side has gone (an end in mid-message is the same)."""
+    """The next message; None when the other side has gone (an end in mid-message is the same).
+
+    Raises:
+        ValueError, RecursionError: it is no message.
+    """
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack(head)
+    if length > LIMIT:
+        raise ValueError(f"a message of {length:,} bytes is announced")
     body = stream.read(length)
     if len(body) < length:
         return None
     message: Message = json.loads(body)
     return message
+
+
+def checked(answer: object) -> Message:
+    """The worker's answer, once it is known to be one: flow code can write into the pipe, too.
+
+    Raises:
+        ValueError: naming what is wrong with it.
+    """
+    if not isinstance(answer, dict) or not isinstance(kind := answer.get("is"), str) or kind not in _ANSWERS:
+        raise ValueError("it is none of the answers")
+    held = _ANSWERS[kind] | {key: of for key, of in _AT_WILL.items() if key in answer}
+    for key, of in held.items():
+        value = answer.get(key)
+        is_wrong_number = isinstance(value, int | float) and not 0 <= value < math.inf
+        if not isinstance(value, of) or is_wrong_number:
+            raise ValueError(f"{key!r} of the answer {kind!r} is no {of.__name__} that it can have")
+    if not all(isinstance(number, float) and math.isfinite(number) for number in answer.get("metrics", {}).values()):
+        raise ValueError("a metric is no number")
+    if any(is_deeper(output) for output in answer.get("outputs", {}).values()):
+        raise ValueError("an output is nested too deeply")
+    return answer

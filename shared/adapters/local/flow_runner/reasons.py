@@ -6,12 +6,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from shared.nesting import DEEPEST, is_deeper
+
 
 class NoJsonForm(ValueError):
     """A flow returned a value that cannot be stored."""
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+def described(error: BaseException) -> str:
+    """Type and text of what a flow raised; a flow's own exceptions may fail even at being shown."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def load_error(error: BaseException) -> str:
@@ -51,10 +61,22 @@ def plain(outputs: Mapping[str, Any]) -> dict[str, Any]:
     result = {}
     for name, value in outputs.items():
         try:
-            result[name] = json.loads(json.dumps(value, default=default_json_encoder), parse_constant=lambda _: None)
-        except (TypeError, ValueError, RecursionError) as error:
+            text = json.dumps(value, default=default_json_encoder)
+            result[name] = json.loads(text, parse_constant=lambda _: None)
+        except RecursionError as error:
+            raise _too_deep(name) from error
+        except (TypeError, ValueError) as error:
             raise NoJsonForm(
                 f"the output {name!r} ({type(value).__name__}) has no JSON form ({error}): return texts, numbers, lists"
                 " or mappings with text keys"
             ) from error
+        # Each level has a bracket: a text with few of them needs no look at the value.
+        if text.count("{") + text.count("[") > DEEPEST and is_deeper(result[name]):
+            raise _too_deep(name)
     return result
+
+
+def _too_deep(name: str) -> NoJsonForm:
+    return NoJsonForm(
+        f"the output {name!r} is nested deeper than {DEEPEST} levels: return what is needed of it, or a text"
+    )
