@@ -40,9 +40,8 @@ def evaluate_run(ports: Ports, chain: Chain, command: EvaluateRun) -> Evaluation
             case RunStatus.CANCELLED:
                 raise BusinessFailure(f"The evaluation {command.evaluator} of run {cell.name} was cancelled.")
             case RunStatus.COMPLETED | RunStatus.FAILED:
-                completed = _completed(ports, chain, cell)
-                left_out = _left_out(ports, chain, cell, len(completed))
-                record = stored(ports, folder, _told(outcome, completed, left_out))
+                left_out = _left_out(ports, chain, cell)
+                record = stored(ports, folder, _told(outcome, left_out))
             case _:
                 assert_never(outcome.status)
     return _finished(ports, command, record)
@@ -67,6 +66,7 @@ def _outcome(
             flow=flow,
             flow_digest=evaluator.flow_digest,
             lines=_inputs(ports, prepared, evaluator, run_lines),
+            line_numbers=_completed(ports, chain, cell),
             connections=model_connections.resolved(ports.settings, use_case.connections),
             concurrency=use_case.concurrency,
             line_timeout_s=use_case.line_timeout_s,
@@ -75,22 +75,22 @@ def _outcome(
     )
 
 
-def _told(outcome: RunOutcome, completed: list[int], left_out: str) -> RunOutcome:
-    """The outcome with the run's line numbers, and with what was left out in its reason."""
+def _told(outcome: RunOutcome, left_out: str) -> RunOutcome:
+    """The outcome with what was left out in its reason."""
     record = outcome.record
     if record is not None and left_out:
         record = record.model_copy(update={"reason": f"{record.reason} {left_out}".strip()})
-    return replace(outcome, record=record, lines=_renumbered(outcome.lines, completed))
+    return replace(outcome, record=record)
 
 
-def _left_out(ports: Ports, chain: Chain, cell: Cell, completed: int) -> str:
+def _left_out(ports: Ports, chain: Chain, cell: Cell) -> str:
     run = result_store.record(ports.blobs, cell_folder(chain.id, cell.name))
-    missing = run.lines - completed if run else 0
+    missing = run.lines - len(_completed(ports, chain, cell)) if run else 0
     return f"{missing} of {run.lines} lines were left out, since the run failed on them." if run and missing else ""
 
 
 def _completed(ports: Ports, chain: Chain, cell: Cell) -> list[int]:
-    """The numbers of the run's completed lines: the evaluator was given those, in this order."""
+    """The numbers of the run's completed lines: the evaluator is given those, in this order."""
     lines = result_store.lines(ports.blobs, cell_folder(chain.id, cell.name))
     return [line.line for line in lines if line.status is LineStatus.COMPLETED]
 
@@ -117,12 +117,6 @@ def _inputs(
                 line=line.line,
                 dataset=truth.name,
             )
-
-
-def _renumbered(lines: Iterable[LineRecord], completed: list[int]) -> Iterator[LineRecord]:
-    """The evaluation's lines under the numbers of the run's lines."""
-    for line in lines:
-        yield line.model_copy(update={"line": completed[line.line]})
 
 
 def _finished(ports: Ports, command: EvaluateRun, record: RunRecord) -> EvaluationFinished:

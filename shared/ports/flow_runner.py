@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +40,16 @@ class RunSpec:
     """Share of lines (0 to 1) that may fail before the run counts as failed."""
     on_progress: Callable[[int], None] | None = None
     """Told how many lines have ended: by a runner here as they end, by a cloud's when it learns; never raises."""
+    line_numbers: Sequence[int] | None = None
+    """What the lines are called in records and texts, from 0 and ascending; None: their position. An evaluation leaves
+    lines of the run out that it evaluates, and calls the others as that run does."""
+
+    def numbered_lines(self) -> Iterator[tuple[int, Mapping[str, object]]]:
+        """The lines with their numbers."""
+        if self.line_numbers is None:
+            return enumerate(self.lines)
+        # The lines come first, so that they are read to their end: an error that waits there must not be missed.
+        return ((number, line) for line, number in zip(self.lines, self.line_numbers, strict=True))
 
 
 class RunStatus(StrEnum):

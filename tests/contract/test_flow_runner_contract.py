@@ -192,3 +192,16 @@ def test_who_watches_is_told_how_many_lines_have_ended(runner):
     assert told
     assert told == sorted(told)
     assert told[-1] == 3
+
+
+def test_lines_are_called_by_the_numbers_that_they_are_given(runner):
+    outcome = ended(runner, spec(("a", "a"), ("b", "unknown"), ("c", "c"), line_numbers=[0, 4, 17]))
+
+    assert [(line.line, line.status) for line in outcome.lines] == [(0, "completed"), (4, "failed"), (17, "completed")]
+    assert "1 of 3 lines failed" in outcome.record.reason
+
+
+@pytest.mark.parametrize("numbers", [[0], [0, 1, 2]])
+def test_numbers_for_more_or_fewer_lines_than_there_are_end_the_run(runner, numbers):
+    with pytest.raises(ValueError, match="zip"):
+        ended(runner, spec(("a", "a"), ("b", "b"), line_numbers=numbers))

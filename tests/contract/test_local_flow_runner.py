@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -378,6 +379,13 @@ def test_a_line_without_its_input_fails_and_says_which(runner):
 def test_an_input_without_a_json_form_is_named(runner):
     with pytest.raises(BusinessFailure, match="Line 2 has an input without a JSON form"):
         runner.start(spec("misbehaving", [{"what": "a"}, {"what": object()}]))
+
+
+def test_texts_call_lines_by_the_numbers_that_they_are_given(runner):
+    run = spec("misbehaving", [{"what": "a"}, {"what": "raise no"}, {"other": 1}], line_numbers=[2, 5, 8])
+    outcome = runner.start(replace(run, tolerated_failures=0.0))
+    assert "2 of 3 lines failed (lines 6, 9). Line 6: " in outcome.record.reason
+    assert "is not provided in line 9 of input data" in outcome.record.reason
 
 
 def test_a_run_without_lines_fails_and_says_so(runner):

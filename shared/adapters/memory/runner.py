@@ -86,7 +86,7 @@ class MemoryFlowRunner:
     def _run(self, spec: RunSpec) -> RunOutcome:
         started_at = self._clock.now()
         function = self._flows[spec.flow.name]
-        lines = tuple(_line(function, spec, number, inputs) for number, inputs in enumerate(spec.lines))
+        lines = tuple(_line(function, spec, number, inputs) for number, inputs in spec.numbered_lines())
         completed = [line for line in lines if line.status is LineStatus.COMPLETED]
         if spec.on_progress is not None:
             spec.on_progress(len(lines))

@@ -42,7 +42,7 @@ class Drive:
         self._spec = spec
         self._pool = pool
         self._redacted = Redaction(spec.connections.values())
-        self._source: Iterator[tuple[int, Mapping[str, object]]] = enumerate(spec.lines)
+        self._source: Iterator[tuple[int, Mapping[str, object]]] = spec.numbered_lines()
         self._exhausted = False
         self._pending: dict[int, Mapping[str, object]] = {}
         self._suspects: deque[tuple[int, Mapping[str, object]]] = deque()
