@@ -76,6 +76,8 @@ class Latency(_Record):
 class RunRecord(_Record):
     """One run of a flow or of an evaluator."""
 
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # an evaluator may log NaN: it must be read back as such
+
     name: str
     succeeded: bool
     reason: str = ""

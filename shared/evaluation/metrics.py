@@ -1,8 +1,9 @@
-"""Metrics of a chain, read from the records of its evaluations."""
+"""Metrics of a chain, read from the records of its evaluations. A metric that is no number counts as not measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 
 from shared import result_store
 from shared.experimentation.matrix import Cell, PreparedChain
@@ -34,5 +35,7 @@ def _metrics(blobs: BlobStore, chain_id: str, prepared: PreparedChain, cells: It
             if record is None or not record.succeeded:
                 continue
             values = metrics.setdefault(cell.dataset, {})
-            values.update({f"{evaluator.evaluator}.{name}": value for name, value in record.metrics.items()})
+            values.update(
+                {f"{evaluator.evaluator}.{name}": value for name, value in record.metrics.items() if isfinite(value)}
+            )
     return metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -374,3 +375,13 @@ def test_whoever_answers_by_whatever_way_approves_only_the_evidence_that_was_ask
     world.clock.advance(3600)
     with pytest.raises(BusinessFailure, match="The time for an answer passed"):
         answers.give(world.ports, world.chain(chain_id), approver="ada", verdict=Verdict.APPROVED)
+
+
+def test_a_metric_that_is_no_number_misses_its_gate_as_not_measured(tmp_path):
+    runner = MemoryFlowRunner({"small": small_flow, "evaluate": exact}, {"evaluate": lambda _: {"accuracy": math.nan}})
+    world = World(tmp_path, runner=runner)
+    chain_id = world.request()
+    world.pump()
+    assert world.chain(chain_id).status is ChainStatus.FAILED
+    assert "no variant has the metrics on every dataset" in world.chain(chain_id).reason
+    assert world.registry.list(AssetKind.MODEL) == []

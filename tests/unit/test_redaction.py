@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from shared.redaction import Redaction
 from shared.connections import Connection
+from shared.redaction import Redaction
 
 
 def connection(key: str, *, stand_in: bool = False) -> Connection:
