@@ -143,9 +143,7 @@ def _sample_request(block: Block, facts: FlowFacts | None) -> Any:
     written = block.text(key)
     if written is None:
         if block.child(key).value is None:
-            block.problem(
-                "is missing; expected a JSON file of inputs, with which the endpoint is tested", key
-            )
+            block.problem("is missing; expected a JSON file of inputs, with which the endpoint is tested", key)
         return None
     folder = block.folder
     path = file_in(folder, written)
