@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from shared.child_environment import inherited_environment
 from shared.errors import GenAIOpsError
 
 READY: Final = "stand-in model (rules, not an LLM) on "
@@ -81,6 +82,7 @@ def start_stand_in(
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
             command,
             cwd=_ROOT,
+            env=inherited_environment(),  # no connections: it has no use for their keys
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

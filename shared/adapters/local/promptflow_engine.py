@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from shared.child_environment import inherited_environment
 from shared.connections import Connection
 from shared.errors import BusinessFailure
 
@@ -25,34 +26,12 @@ _QUIET: Final = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONUTF8": "1",
 }
-
-
-_INHERITED: Final = frozenset(
-    # the user and the machine
-    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TEMP", "TMP"}
-    # what programs need on Windows
-    | {"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA"}
-    # the way to the network
-    | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
-    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
-    # what is installed, what libraries have downloaded, and how many threads they start
-    | {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
-    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "XDG_CACHE_HOME", "HF_HOME", "NLTK_DATA", "TIKTOKEN_CACHE_DIR"}
-    | {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES"}
-)
-"""Variables that flow code gets from this process. Whoever hosts us keeps secrets under names that nobody can list, so
-what is not here stays here."""
 _FROM_HERE: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def engine_environment() -> dict[str, str]:
-    """What a process that runs flow code inherits: what any program needs, and nothing that only we were given."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name.upper() in _INHERITED or name.upper().startswith("LC_")
-    }
-    return {**inherited, **_QUIET}
+    """What a process that runs flow code inherits: what any program needs, and prompt flow kept quiet."""
+    return {**inherited_environment(), **_QUIET}
 
 
 def declared_environment(flow: Path) -> dict[str, str]:
