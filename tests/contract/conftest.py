@@ -10,12 +10,14 @@ import pytest
 
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.bus import LocalBus
+from shared.adapters.local.flow_runner import LocalFlowRunner
 from shared.adapters.local.registry import LocalRegistry
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.bus import MemoryBus
 from shared.adapters.memory.clock import ManualClock
 from shared.adapters.queues import QueueConfig
 from shared.ports import BlobStore, Bus, QueueReceiver, ReceivedMessage, Registry
+from tests.contract.model_server import ModelServer
 
 QUEUES = (
     QueueConfig("orders", lock_seconds=60, max_delivery_count=3, duplicate_window_seconds=600),
@@ -94,3 +96,29 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
 @pytest.fixture(params=REGISTRIES)
 def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Registry:
     return REGISTRIES[request.param](tmp_path, clock)
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFlowRunner]:
+    runner = LocalFlowRunner(tmp_path_factory.mktemp("runner"), grace_s=150)
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as model:
+        yield model
+
+
+@pytest.fixture
+def own_runner(tmp_path: Path) -> Iterator[Callable[..., LocalFlowRunner]]:
+    made = []
+
+    def make(**settings: object) -> LocalFlowRunner:
+        made.append(LocalFlowRunner(tmp_path / "home", **{"grace_s": 150, **settings}))
+        return made[-1]
+
+    yield make
+    for runner in made:
+        runner.close()
