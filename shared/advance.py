@@ -65,14 +65,15 @@ def apply(ports: Ports, event: AnyEvent) -> None:
     """
     for _ in range(ATTEMPTS):
         try:
-            if _applied(ports, event):
-                return
+            _apply_once(ports, event)
         except Conflict:
             log.info("%s: somebody else wrote the chain; deciding %s again", event.chain, event.type)
+        else:
+            return
     raise Transient(f"The chain {event.chain} was written by others {ATTEMPTS} times in a row.")
 
 
-def _applied(ports: Ports, event: AnyEvent) -> bool:
+def _apply_once(ports: Ports, event: AnyEvent) -> None:
     try:
         chain, etag = chain_store.load(ports.blobs, event.chain)
     except NotFound:
@@ -82,11 +83,10 @@ def _applied(ports: Ports, event: AnyEvent) -> bool:
     decision = decide(chain, event)
     if decision.stale or decision.chain is None:
         log.info("%s: %s changes nothing: %s", event.chain, event.type, decision.stale)
-        return True
+        return
     decided = decision.chain.model_copy(update={"outbox": decision.messages})
     etag = chain_store.save(ports.blobs, decided, etag) if etag else chain_store.create(ports.blobs, decided)
     relay(ports, decided, etag)
-    return True
 
 
 def relay(ports: Ports, chain: Chain, etag: str) -> tuple[Chain, str]:

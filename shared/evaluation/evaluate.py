@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import assert_never
 
 from shared import chain_store, model_connections, result_store
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import EvaluateRun, EvaluationFinished
 from shared.chain.state import Chain
 from shared.datasets import mapping
-from shared.errors import BusinessFailure, NotFound
+from shared.errors import BusinessFailure
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedEvaluator
-from shared.experimentation.run import dataset_rows, stored
-from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
+from shared.experimentation.run import dataset_rows, ended, stored
+from shared.ports import Ports, RunOutcome, RunSpec
 from shared.results import LineRecord, LineStatus, RunRecord, cell_folder, evaluation_folder
 from shared.use_case.opened import open_use_case
 
@@ -33,45 +32,30 @@ def evaluate_run(ports: Ports, chain: Chain, command: EvaluateRun) -> Evaluation
         chosen = [e for e in prepared.evaluators_of(cell.dataset) if e.evaluator == command.evaluator]
         if not chosen:
             raise BusinessFailure(f"The evaluator {command.evaluator!r} does not evaluate runs on {cell.dataset!r}.")
-        outcome = _outcome(ports, chain, prepared, command, chosen[0])
-        match outcome.status:
-            case RunStatus.RUNNING:
-                return LookAgain(ports.settings.look_seconds)
-            case RunStatus.CANCELLED:
-                raise BusinessFailure(f"The evaluation {command.evaluator} of run {cell.name} was cancelled.")
-            case RunStatus.COMPLETED | RunStatus.FAILED:
-                left_out = _left_out(ports, chain, cell)
-                record = stored(ports, folder, _told(outcome, left_out))
-            case _:
-                assert_never(outcome.status)
+        name = f"{chain.id}-{cell.name}-{command.evaluator}"
+        outcome = ended(ports, name, lambda: _spec(ports, chain, prepared, cell, chosen[0], name), look=command.look)
+        if isinstance(outcome, LookAgain):
+            return outcome
+        record = stored(ports, folder, _told(outcome, _left_out(ports, chain, cell)))
     return _finished(ports, command, record)
 
 
-def _outcome(
-    ports: Ports, chain: Chain, prepared: PreparedChain, command: EvaluateRun, evaluator: PreparedEvaluator
-) -> RunOutcome:
-    cell = prepared.cells[command.cell]
-    name = f"{chain.id}-{cell.name}-{evaluator.evaluator}"
-    if command.look:
-        try:
-            return ports.runner.look(name)
-        except NotFound:
-            pass  # a runner that lost the run starts it again, under the same name
+def _spec(
+    ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, evaluator: PreparedEvaluator, name: str
+) -> RunSpec:
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     flow = next(e.flow for e in use_case.evaluators if e.name == evaluator.evaluator)
     run_lines = result_store.lines(ports.blobs, cell_folder(chain.id, cell.name))
-    return ports.runner.start(
-        RunSpec(
-            name=name,
-            flow=flow,
-            flow_digest=evaluator.flow_digest,
-            lines=_inputs(ports, prepared, evaluator, run_lines),
-            line_numbers=_completed(ports, chain, cell),
-            connections=model_connections.resolved(ports.settings, use_case.connections),
-            concurrency=use_case.concurrency,
-            line_timeout_s=use_case.line_timeout_s,
-            tolerated_failures=use_case.tolerated_failures,
-        )
+    return RunSpec(
+        name=name,
+        flow=flow,
+        flow_digest=evaluator.flow_digest,
+        lines=_inputs(ports, prepared, evaluator, run_lines),
+        line_numbers=_completed(ports, chain, cell),
+        connections=model_connections.resolved(ports.settings, use_case.connections),
+        concurrency=use_case.concurrency,
+        line_timeout_s=use_case.line_timeout_s,
+        tolerated_failures=use_case.tolerated_failures,
     )
 
 
@@ -85,8 +69,9 @@ def _told(outcome: RunOutcome, left_out: str) -> RunOutcome:
 
 def _left_out(ports: Ports, chain: Chain, cell: Cell) -> str:
     run = result_store.record(ports.blobs, cell_folder(chain.id, cell.name))
-    missing = run.lines - len(_completed(ports, chain, cell)) if run else 0
-    return f"{missing} of {run.lines} lines were left out, since the run failed on them." if run and missing else ""
+    if run is None or not run.failed_lines:
+        return ""
+    return f"{run.failed_lines} of {run.lines} lines were left out, since the run failed on them."
 
 
 def _completed(ports: Ports, chain: Chain, cell: Cell) -> list[int]:

@@ -6,7 +6,7 @@ Rows are streamed from the frozen dataset, mapped to the flow's inputs, handed t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import assert_never
 
@@ -31,16 +31,11 @@ def run_cell(ports: Ports, chain: Chain, command: RunCell) -> RunFinished | Look
     folder = cell_folder(chain.id, cell.name)
     record = result_store.record(ports.blobs, folder)
     if record is None:
-        outcome = _outcome(ports, chain, prepared, cell, look=command.look)
-        match outcome.status:
-            case RunStatus.RUNNING:
-                return LookAgain(ports.settings.look_seconds)
-            case RunStatus.CANCELLED:
-                raise BusinessFailure(f"Run {chain.id}-{cell.name} was cancelled.")
-            case RunStatus.COMPLETED | RunStatus.FAILED:
-                record = stored(ports, folder, outcome)
-            case _:
-                assert_never(outcome.status)
+        name = f"{chain.id}-{cell.name}"
+        outcome = ended(ports, name, lambda: _spec(ports, chain, prepared, cell, name), look=command.look)
+        if isinstance(outcome, LookAgain):
+            return outcome
+        record = stored(ports, folder, outcome)
     return _finished(ports, command, prepared, cell, record)
 
 
@@ -76,6 +71,34 @@ def dataset_rows(ports: Ports, dataset: PreparedDataset) -> Iterator[dict[str, o
         yield from islice(rows(stream, dataset.source), dataset.rows)
 
 
+def ended(ports: Ports, name: str, spec: Callable[[], RunSpec], *, look: int) -> RunOutcome | LookAgain:
+    """The ended run of that name: started with `spec` or, at a later look, found. LookAgain while it is under way.
+
+    Raises:
+        BusinessFailure: it was cancelled, or cannot be run.
+    """
+    outcome = _looked(ports, name) if look else None
+    if outcome is None:
+        outcome = ports.runner.start(spec())
+    match outcome.status:
+        case RunStatus.RUNNING:
+            return LookAgain(ports.settings.look_seconds)
+        case RunStatus.CANCELLED:
+            raise BusinessFailure(f"The run {name} was cancelled.")
+        case RunStatus.COMPLETED | RunStatus.FAILED:
+            return outcome
+        case _:
+            assert_never(outcome.status)
+
+
+def _looked(ports: Ports, name: str) -> RunOutcome | None:
+    """The run as it is; None where the runner lost it, so that it is started again under the same name."""
+    try:
+        return ports.runner.look(name)
+    except NotFound:
+        return None
+
+
 def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
     """Store what a run left behind."""
     assert outcome.record is not None  # the port: an ended run has a record
@@ -83,29 +106,21 @@ def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
     return outcome.record
 
 
-def _outcome(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, *, look: int) -> RunOutcome:
-    name = f"{chain.id}-{cell.name}"
-    if look:
-        try:
-            return ports.runner.look(name)
-        except NotFound:
-            pass  # a runner that lost the run starts it again, under the same name
+def _spec(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name: str) -> RunSpec:
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     dataset = prepared.dataset(cell.dataset)
-    return ports.runner.start(
-        RunSpec(
-            name=name,
-            flow=use_case.flow,
-            flow_digest=prepared.flow_digest,
-            lines=_inputs(dataset, dataset_rows(ports, dataset)),
-            variants=cell.variants,
-            parameters=cell.parameters,
-            connections=model_connections.resolved(ports.settings, use_case.connections),
-            concurrency=use_case.concurrency,
-            line_timeout_s=use_case.line_timeout_s,
-            tolerated_failures=use_case.tolerated_failures,
-            on_progress=ProgressNotes(ports, cell_folder(chain.id, cell.name)),
-        )
+    return RunSpec(
+        name=name,
+        flow=use_case.flow,
+        flow_digest=prepared.flow_digest,
+        lines=_inputs(dataset, dataset_rows(ports, dataset)),
+        variants=cell.variants,
+        parameters=cell.parameters,
+        connections=model_connections.resolved(ports.settings, use_case.connections),
+        concurrency=use_case.concurrency,
+        line_timeout_s=use_case.line_timeout_s,
+        tolerated_failures=use_case.tolerated_failures,
+        on_progress=ProgressNotes(ports, cell_folder(chain.id, cell.name)),
     )
 
 

@@ -111,11 +111,6 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def elapsed(start: datetime | None, end: datetime | None) -> str:
-    """How long something took; a dash where it has not begun or not ended."""
-    return "–" if start is None or end is None else duration((end - start).total_seconds())
-
-
 def number(value: float | None) -> str:
     """Up to four decimals, without trailing zeros; thousands are grouped."""
     if value is None:
