@@ -19,6 +19,7 @@ from shared import bootstrap, model_connections
 from shared.errors import GenAIOpsError
 from shared.ports import Ports
 from shared.settings import Settings
+from shared.use_case.model import ConnectionSpec
 from shared.visible import for_terminal
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Embedded:
     def stand_in_connections(self) -> tuple[str, ...]:
         """Connections of the use cases under `flows/` that are not configured: the stand-in model answers for them."""
         names = _connection_names(self.settings)
-        resolved = model_connections.resolved(self.settings, names)
+        resolved = model_connections.resolved(self.settings, [ConnectionSpec(name) for name in names])
         return tuple(name for name in names if resolved[name].stand_in)
 
     # ------------------------------------------------------------------------------------------------- start and stop
@@ -165,7 +166,7 @@ class Embedded:
             ports.blobs,
             settings.home,
             settings.router_port,
-            lambda names: model_connections.resolved(settings, names),
+            lambda names: model_connections.resolved(settings, [ConnectionSpec(name) for name in names]),
         )
         supervisor.start()
         self._stack.callback(supervisor.stop)

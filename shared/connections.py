@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from shared.errors import BusinessFailure
+from shared.use_case.model import ConnectionSpec
 
 _DEFAULT_VERSION: Final = "2024-02-01"
 _SHOWN: Final = 20
@@ -40,6 +41,19 @@ class Connection:
     api_version: str = _DEFAULT_VERSION
     stand_in: bool = False
     """Whether this is the stand-in model, because no connection of that name is configured."""
+    configs: Mapping[str, str] = field(default_factory=dict)
+    """Of a custom connection; of others, what they have beside the keys above."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of a custom connection."""
+
+    @property
+    def identity(self) -> str:
+        """What answers behind it: results of equal identity may stand for each other. Without keys."""
+        if self.stand_in:
+            return f"{self.name} stand-in"
+        return json.dumps(
+            [self.name, self.api_type, _address(self.api_base), self.api_version, sorted(self.configs.items())]
+        )
 
     @property
     def shown(self) -> str:
@@ -50,9 +64,9 @@ class Connection:
 
 
 def resolve(
-    names: Iterable[str], *, environment: Mapping[str, str], env_file: Path | None, stand_in_url: str
+    specs: Iterable[ConnectionSpec], *, environment: Mapping[str, str], env_file: Path | None, stand_in_url: str
 ) -> dict[str, Connection]:
-    """The connections of these names, in their order.
+    """The connections that a use case describes, in their order.
 
     Each is looked for in `environment`, then in `env_file` (which need not exist); a name is also found in capitals. An
     empty value counts as none. Where none is configured, the connection is to the stand-in model at `stand_in_url`.
@@ -62,7 +76,7 @@ def resolve(
     """
     from_file = _read(env_file)
     resolved = {}
-    for name in names:
+    for name in (spec.name for spec in specs):
         places = ((environment, "the environment"), (from_file, str(env_file)))
         found = next(
             (

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from shared.connections import Connection, resolve
 from shared.settings import Settings
+from shared.use_case.model import ConnectionSpec
 
 
-def resolved(settings: Settings, names: Sequence[str]) -> dict[str, Connection]:
+def resolved(settings: Settings, specs: Sequence[ConnectionSpec]) -> dict[str, Connection]:
     """Connections by name. Raises BusinessFailure where one is configured wrongly."""
-    return resolve(names, environment=os.environ, env_file=settings.env_file, stand_in_url=settings.stand_in_url)
+    return resolve(specs, environment=os.environ, env_file=settings.env_file, stand_in_url=settings.stand_in_url)

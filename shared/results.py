@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -48,6 +48,16 @@ class Tokens(_Record):
         return Tokens(prompt=self.prompt + other.prompt, completion=self.completion + other.completion)
 
 
+class Origin(_Record):
+    """The run that a reused result comes from."""
+
+    run: str
+    """Its name."""
+    ended_at: AwareDatetime
+    lines: Annotated[int, Field(ge=0)] = 1
+    """How many lines were taken from it."""
+
+
 class LineRecord(_Record):
     """One line of a run."""
 
@@ -63,6 +73,12 @@ class LineRecord(_Record):
     tokens: Tokens = Tokens()
     attempts: Annotated[int, Field(ge=0)] = 1
     """How often the line was tried (429 and 5xx are retried)."""
+    model_calls: Annotated[int, Field(ge=0)] = 0
+    """Calls of models that the line made, without retries."""
+    aggregated: Any = None
+    """What the flow's aggregation reads of this line, as JSON; None where nothing is, or where it has no JSON form."""
+    origin: Origin | None = None
+    """Set where the line was not run: its result was taken from an earlier run."""
 
 
 class Latency(_Record):
@@ -86,6 +102,12 @@ class RunRecord(_Record):
     failed_lines: Annotated[int, Field(ge=0)]
     metrics: Mapping[str, float] = Field(default_factory=dict)
     tokens: Tokens = Tokens()
+    """Spent by this run: those of reused lines were spent before."""
+    model_calls: Annotated[int, Field(ge=0)] = 0
+    """Made by this run."""
+    reused_lines: Annotated[int, Field(ge=0)] = 0
+    origins: tuple[Origin, ...] = ()
+    """The runs that reused lines come from, the newest first."""
     latency: Latency = Latency()
     retries: Annotated[int, Field(ge=0)] = 0
     started_at: AwareDatetime

@@ -56,6 +56,8 @@ class ChainRequest(Message):
     """The zipped use case folder of the commit, in the container `bundles`; none: the use case shipped with the app."""
     variants: Annotated[str, Field(max_length=2_000)] = "*"
     """`*` (every variant), `defaults`, or `variant,node.variant,…`."""
+    fresh: bool = False
+    """Whether everything is run, whatever earlier chains have run already."""
     dataset: DatasetUpload | None = None
     """Only for kind dataset (the upload) and post_production (the production log)."""
     flow_version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")] | None = None

@@ -52,6 +52,10 @@ class FrozenDatasets:
         upload = self.upload if self.upload is not None and self.upload.name == dataset.name else None
         source = upload.path.name if upload else dataset.source
         path = upload.path if upload else dataset.path
+        if path is None:
+            raise BusinessFailure(
+                f"The dataset {dataset.name} is the data asset {dataset.source}, which was not fetched."
+            )
         facts = inspect(path, source)
         prepared = PreparedDataset(
             name=dataset.name,

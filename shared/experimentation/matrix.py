@@ -7,12 +7,16 @@ index.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.assets import AssetRef
 from shared.names import Name, Sha256
+from shared.use_case.model import Reuse
+
+NOTHING: Final = "0" * 64
+"""The digest of what has no content of its own, such as a log."""
 
 
 class Cell(BaseModel):
@@ -30,7 +34,13 @@ class Cell(BaseModel):
     parameters: Mapping[str, object]
     """`<node>.<input>` → value, complete: every parameter is named."""
     digest: Sha256
-    """Of flow content, dataset content, mappings, variants and parameters: equal digests are the same run."""
+    """Of the configuration, dataset content, mappings and repetition: equal digests are the same run."""
+    configuration: Sha256 = NOTHING
+    """Of everything but the inputs that a line's result follows from: flow content with variants and parameters
+    applied, connections and models, environment variables, repetition. Lines with equal inputs under it are the same.
+    """
+    repetition: Annotated[int, Field(ge=0)] = 0
+    """From 0; beyond that, the same run once more, for a spread."""
 
     @property
     def name(self) -> str:
@@ -68,6 +78,8 @@ class PreparedEvaluator(BaseModel):
     """The PreparedDataset that `${data.…}` reads: the experiment dataset itself, or the one with ground truth."""
     mappings: Mapping[str, object]
     flow_digest: Sha256
+    configuration: Sha256 = NOTHING
+    """As a cell's."""
 
 
 class PreparedChain(BaseModel):
@@ -91,6 +103,8 @@ class PreparedChain(BaseModel):
     """For the chain's log: duplicate rows, evaluators that are left out."""
     flow: AssetRef | None = None
     """Only for kind cd: the registered version that is to be deployed."""
+    reuse: Reuse = Reuse.NONE
+    """What of earlier chains is taken: as the use case says, or nothing if the request asks for fresh runs."""
     baseline: AssetRef | None = None
     """The registered version when the chain was prepared: what its metrics are held against."""
 

@@ -5,13 +5,12 @@ It counts the very matrix that the chain freezes: see `assembly.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from shared.experimentation.assembly import LOG, prepare
 from shared.experimentation.matrix import Cell, PreparedChain
-from shared.use_case.flow_facts import NodeSpec, flow_facts
+from shared.use_case.flow_facts import flow_facts
 from shared.use_case.model import UseCase
 
 NO_BUNDLE: Final = "0" * 64
@@ -77,19 +76,14 @@ def plan(use_case: UseCase, selection: str = "*") -> Plan:
 def counted(chain: PreparedChain, use_case: UseCase) -> Plan:
     """The counts of a matrix that is already there."""
     flow = flow_facts(use_case.flow)
-    evaluators = {e.name: flow_facts(e.flow).chosen({}) for e in use_case.evaluators}
+    evaluators = {e.name: flow_facts(e.flow) for e in use_case.evaluators}
     runs: list[PlannedRun] = []
     for cell in chain.cells:
         lines = chain.dataset(cell.dataset).rows
         evaluations = tuple(
-            PlannedEvaluation(e.evaluator, lines, _calls(evaluators[e.evaluator], lines))
+            PlannedEvaluation(e.evaluator, lines, evaluators[e.evaluator].model_calls(lines, {}))
             for e in chain.evaluators_of(cell.dataset)
         )
-        calls = 0 if cell.label == LOG else _calls(flow.chosen(cell.variants), lines)
+        calls = 0 if cell.label == LOG else flow.model_calls(lines, cell.variants)
         runs.append(PlannedRun(cell, lines, calls, evaluations))
     return Plan(chain=chain, runs=tuple(runs))
-
-
-def _calls(nodes: Mapping[str, NodeSpec], lines: int) -> int:
-    """A model is called once a line by each `llm` node, and once a run by one that aggregates."""
-    return sum((1 if spec.aggregation else lines) for spec in nodes.values() if spec.type == "llm")

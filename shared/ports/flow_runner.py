@@ -19,7 +19,7 @@ class RunSpec:
     name: str
     """`<chain>-<cell>`, or `<chain>-<cell>-<evaluator>`: starting the same name again finds the run."""
     flow: Path
-    """Folder of the flow (holding `flow.dag.yaml`), inside an unpacked bundle that nobody changes."""
+    """Folder of the flow, inside an unpacked bundle that nobody changes."""
     flow_digest: str
     """Content hash of the flow folder: runs of the same digest share a warm worker."""
     lines: Sequence[Mapping[str, object]] | Iterable[Mapping[str, object]]
@@ -27,7 +27,7 @@ class RunSpec:
     variants: Mapping[str, str] = field(default_factory=dict)
     """Node → variant; nodes not named use their default variant."""
     parameters: Mapping[str, object] = field(default_factory=dict)
-    """`<node>.<input>` → value, set on top of the variant."""
+    """`<node>.<input>`, `init.<argument>` or a model setting → value, set on top of the variant and `init.json`."""
     connections: Mapping[str, Connection] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for the flow's process."""
@@ -43,6 +43,17 @@ class RunSpec:
     line_numbers: Sequence[int] | None = None
     """What the lines are called in records and texts, from 0 and ascending; None: their position. An evaluation leaves
     lines of the run out that it evaluates, and calls the others as that run does."""
+
+    flow_file: str = "flow.dag.yaml"
+    """The file in `flow` that describes it; empty for an evaluator without a flow file."""
+    package: str = ""
+    """Name under which the flow's code may import `root`; empty: under none."""
+    root: Path | None = None
+    """Folder of the use case."""
+    known_lines: Iterable[LineRecord] = ()
+    """Lines that need not be run, in ascending order: the aggregation takes them in, the outcome leaves them out."""
+    known_count: int = 0
+    """How many those are: they count as completed where failures are tolerated."""
 
     def numbered_lines(self) -> Iterator[tuple[int, Mapping[str, object]]]:
         """The lines with their numbers."""
@@ -63,7 +74,10 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What is known of a run. `lines` is empty while it runs; each outcome's lines are read once."""
+    """What is known of a run. `lines` is empty while it runs; each outcome's lines are read once.
+
+    Lines and counts are those that were run; `known_lines` show in the metrics alone.
+    """
 
     status: RunStatus
     record: RunRecord | None = None

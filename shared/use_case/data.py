@@ -182,7 +182,8 @@ class DataReader:
 
     def check_rows(self, item: Block, experiment: Dataset, truth: Dataset) -> None:
         """Row i of the truth belongs to row i of the experiment dataset, so that there must be as many."""
-        have, need = self.facts.get(truth.path), self.facts.get(experiment.path)
+        have = self.facts.get(truth.path) if truth.path else None
+        need = self.facts.get(experiment.path) if experiment.path else None
         if have is None or need is None:
             return
         rows, wanted = used_rows(truth, have), used_rows(experiment, need)

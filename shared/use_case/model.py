@@ -19,9 +19,9 @@ class Dataset:
 
     name: str
     source: str
-    """As written: a path."""
-    path: Path
-    """The file that `source` resolved to."""
+    """As written: a path, or a data asset (`azureml:<name>:<version>`; `azureml:<name>` is the latest)."""
+    path: Path | None
+    """The file that `source` resolved to; None for a data asset, which a chain fetches when it is prepared."""
     description: str
     mappings: Mapping[str, object]
     """Input → `${data.column}`, `${run.outputs.name}` or a constant."""
@@ -37,8 +37,11 @@ class Evaluator:
 
     name: str
     flow: Path
+    """Its folder."""
     datasets: tuple[Dataset, ...]
     """`dataset.reference or dataset.name` is the experiment dataset that each belongs to."""
+    flow_file: str = "flow.dag.yaml"
+    """The file in `flow` that describes it; empty for an evaluator without a flow file."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,76 @@ class Deployment:
     max_latency_ms: float | None = None
     test_calls: int = 5
     """Calls of the integration test, through the traffic split."""
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    """For the served flow, on top of the use case's own variables."""
+    targets: tuple[DeploymentTarget, ...] = ()
+    """Of `configs/deployment_config.json`, for this environment."""
 
 
 class Reuse(StrEnum):
-    """What of earlier chains with the same content may be taken instead of being run again."""
+    """What of earlier chains may be taken instead of being run again."""
 
     NONE = "none"
     RUNS = "runs"
+    """Whole runs: of the same flow content on the same dataset content."""
     LINES = "lines"
+    """Single lines: of the same flow content with the same inputs."""
+
+
+class Strategy(StrEnum):
+    """Which combinations of variants and parameters are run."""
+
+    ONE_AT_A_TIME = "one_at_a_time"
+    """The default combination, then each other variant and value with all else at its default."""
+    PRODUCT = "product"
+    """Every combination."""
+    LIST = "list"
+    """Those that `strategy` lists, and no others."""
+
+
+@dataclass(frozen=True)
+class ListedChoice:
+    """One combination of an explicit list; what it does not name has its default."""
+
+    label: str | None
+    """Its `name`; None: labelled by what it varies."""
+    variants: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a chain may cost: one that would need more is refused, with the count, before anything is run."""
+
+    max_runs: int | None = None
+    max_model_calls: int | None = None
+    max_tokens: int | None = None
+    """Of prompts and completions together, as estimated from the prompts' length and the limits of completions."""
+
+
+@dataclass(frozen=True)
+class ConnectionSpec:
+    """A connection as `experiment.yaml` describes it; `shared/connections.py` resolves it."""
+
+    name: str
+    connection_type: str | None = None
+    """As written, for example `AzureOpenAIConnection`; None where only the name is given."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """`api_base` (or `api_endpoint`), `api_version`, `api_key`, … → a value, or `${name}`."""
+    configs: Mapping[str, str] = field(default_factory=dict)
+    """Of a CustomConnection."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Of a CustomConnection: `${name}` only."""
+
+
+@dataclass(frozen=True)
+class DeploymentTarget:
+    """One way to deploy in this environment, as `configs/deployment_config.json` describes it."""
+
+    kind: str
+    """`azure_managed_endpoint`, `kubernetes_endpoint` or `webapp_endpoint`."""
+    options: Mapping[str, object]
+    """The entry as it is written there."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +176,33 @@ class UseCase:
     """The standard flow's folder."""
     datasets: tuple[Dataset, ...]
     evaluators: tuple[Evaluator, ...]
-    connections: tuple[str, ...]
+    connections: tuple[ConnectionSpec, ...]
     parameters: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
-    """`<node>.<input>` → values to try, one at a time; the first value is the default."""
+    """What may be varied → values to try; the first value is the default.
+
+    A key is `<node>.<input>` (DAG), `init.<argument>` (class flow; `init.model_config.azure_deployment` reaches into a
+    mapping), `inputs.<input>` (any flow: in place of its mapping), or one of `MODEL_SETTINGS` (every `llm` node, or a
+    prompty's model)."""
+    strategy: Strategy = Strategy.ONE_AT_A_TIME
+    choices: tuple[ListedChoice, ...] = ()
+    """For `Strategy.LIST`."""
+    repeat: int = 1
+    """How often every cell is run, for a spread."""
+    budget: Budget = Budget()
     gates: Gates = Gates()
     approval: Approval = Approval()
     deployment: Deployment | None = None
     runtime: str | None = None
-    reuse: Reuse = Reuse.NONE
+    reuse: Reuse = Reuse.LINES
     tolerated_failures: float = 0.0
     concurrency: int = 32
     line_timeout_s: float = 120.0
+    flow_file: str = "flow.dag.yaml"
+    """The file in `flow` that describes the standard flow."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of `environment/env.yaml` for every flow: a value, or `${NAME}`."""
+    warnings: tuple[Problem, ...] = ()
+    """What is odd but harmless, such as a mapping for an input that the flow does not have."""
 
     def evaluators_of(self, dataset: str) -> tuple[str, ...]:
         """Names of the evaluators that evaluate runs on this experiment dataset."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.use_case.block import Block
 from shared.use_case.flow_facts import FlowFacts
-from shared.use_case.model import Approval, Deployment, Evaluator, Gate, Gates, Reuse
+from shared.use_case.model import Approval, ConnectionSpec, Deployment, Evaluator, Gate, Gates, Reuse
 from shared.use_case.problems import one_of
 from shared.use_case.sources import file_in, is_inside
 
@@ -179,13 +179,13 @@ def reuse(block: Block) -> Reuse:
         return Reuse.NONE
 
 
-def connections(block: Block, used: Mapping[str, Block]) -> tuple[str, ...]:
+def connections(block: Block, used: Mapping[str, Block]) -> tuple[ConnectionSpec, ...]:
     """`connections`: their names; `used` are those of the flows' nodes, with the block that names each flow.
 
     Without the block, the connections are those that the flows use.
     """
     if block.value is None:
-        return tuple(sorted(used))
+        return tuple(ConnectionSpec(name) for name in sorted(used))
     names: list[str] = []
     for item in block.items():
         if isinstance(item.value, str):
@@ -202,7 +202,7 @@ def connections(block: Block, used: Mapping[str, Block]) -> tuple[str, ...]:
     for name, flow in used.items():
         if name not in names:
             flow.problem(f"a node of this flow uses the connection {name!r}, which `connections` does not list")
-    return tuple(names)
+    return tuple(ConnectionSpec(name) for name in names)
 
 
 def _no_secrets(item: Block) -> None:
