@@ -13,7 +13,9 @@ from typing import Final
 from shared.names import checked
 from shared.use_case import members, options
 from shared.use_case.block import Block
+from shared.use_case.connections_block import connections
 from shared.use_case.data import DataReader
+from shared.use_case.deployment_block import deployment
 from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
 from shared.use_case.model import Evaluator, UseCase
 from shared.use_case.problems import InvalidUseCase, Problems, one_of
@@ -114,8 +116,8 @@ class _Loader:
         )
         datasets = reader.experiment_datasets(holder("datasets").child("datasets"))
         evaluators = self.evaluators(holder("evaluators").child("evaluators"), reader, base)
-        deployment = options.deployment(holder("deployment").child("deployment"), flow.facts, name)
-        after_merge = deployment is not None and deployment.after_ci
+        to_deploy = deployment(holder("deployment").child("deployment"), flow.facts, name)
+        after_merge = to_deploy is not None and to_deploy.after_ci
         return UseCase(
             name=name,
             folder=self.folder,
@@ -124,11 +126,11 @@ class _Loader:
             flow=flow.folder,
             datasets=datasets,
             evaluators=evaluators,
-            connections=options.connections(holder("connections").child("connections"), self.used),
+            connections=connections(holder("connections").child("connections"), self.used),
             parameters=options.parameters(holder("parameters").child("parameters"), flow.facts),
             gates=options.gates(holder("gates").child("gates"), evaluators),
             approval=options.approval(holder("approval").child("approval"), after_merge=after_merge),
-            deployment=deployment,
+            deployment=to_deploy,
             runtime=holder("runtime").text("runtime"),
             reuse=options.reuse(holder("reuse").child("reuse")),
             tolerated_failures=holder("tolerated_failures").number("tolerated_failures", 0, 1) or 0.0,

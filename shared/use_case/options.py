@@ -1,4 +1,4 @@
-"""The optional blocks of `experiment.yaml`: parameters, gates, approval, deployment, and single values.
+"""The optional blocks of `experiment.yaml`: parameters, gates, approval, and single values.
 
 Each reader checks its block alone and against what the flow and the other blocks offer.
 """
@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from shared.use_case.block import Block
 from shared.use_case.flow_facts import FlowFacts
-from shared.use_case.model import Approval, ConnectionSpec, Deployment, Evaluator, Gate, Gates, Reuse
+from shared.use_case.model import Approval, Evaluator, Gate, Gates, Reuse
 from shared.use_case.problems import one_of
-from shared.use_case.sources import file_in, is_inside
 
 LONGEST_TIMEOUT_MINUTES = 7 * 24 * 60
 
@@ -116,58 +113,6 @@ def approval(block: Block, *, after_merge: bool) -> Approval:
     )
 
 
-def deployment(block: Block, facts: FlowFacts | None, use_case: str) -> Deployment | None:
-    """`deployment`: where to, and how it is tested there."""
-    keys = {"endpoint", "traffic", "after_ci", "sample_request", "expected_outputs", "max_latency_ms", "test_calls"}
-    if block.value is None or block.mapping(keys) is None:
-        return None
-    default = Deployment(endpoint=block.name("endpoint", required=False) or use_case.replace("_", "-"))
-    traffic = block.integer("traffic", 0, 100)
-    expected = block.texts("expected_outputs")
-    for index, output in enumerate(expected):
-        if facts is not None and output not in facts.outputs:
-            block.problem(one_of(output, facts.outputs, "output of the flow"), "expected_outputs", index)
-    return Deployment(
-        endpoint=default.endpoint,
-        traffic=default.traffic if traffic is None else traffic,
-        after_ci=block.flag("after_ci"),
-        sample_request=_sample_request(block, facts),
-        expected_outputs=expected,
-        max_latency_ms=block.number("max_latency_ms", 1),
-        test_calls=block.integer("test_calls", 1, 1_000) or default.test_calls,
-    )
-
-
-def _sample_request(block: Block, facts: FlowFacts | None) -> Any:
-    key = "sample_request"
-    written = block.text(key)
-    if written is None:
-        if block.child(key).value is None:
-            block.problem("is missing; expected a JSON file of inputs, with which the endpoint is tested", key)
-        return None
-    folder = block.folder
-    path = file_in(folder, written)
-    if path is None:
-        outside = "" if is_inside(written) else " (a path inside the use case folder, without `..`)"
-        block.problem(f"there is no file {written!r}; expected a JSON file{outside}", key)
-        return None
-    try:
-        body = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        block.problem(f"{written!r} is not valid JSON: {error}"[:300], key)
-        return path
-    if not isinstance(body, dict):
-        block.problem(f"{written!r} must hold one JSON object: the flow's inputs", key)
-    elif facts is not None:
-        for name, spec in facts.inputs.items():
-            if spec.required and name not in body:
-                block.problem(f"{written!r} lacks the flow's input {name!r}", key)
-        for name in body:
-            if name not in facts.inputs:
-                block.problem(f"{written!r}: " + one_of(name, facts.inputs, "input of the flow"), key)
-    return path
-
-
 def reuse(block: Block) -> Reuse:
     """`reuse`: what of earlier chains may be taken."""
     if block.value is None:
@@ -177,41 +122,3 @@ def reuse(block: Block) -> Reuse:
     except ValueError:
         block.problem(one_of(block.value, [r.value for r in Reuse], "kind of reuse"))
         return Reuse.NONE
-
-
-def connections(block: Block, used: Mapping[str, Block]) -> tuple[ConnectionSpec, ...]:
-    """`connections`: their names; `used` are those of the flows' nodes, with the block that names each flow.
-
-    Without the block, the connections are those that the flows use.
-    """
-    if block.value is None:
-        return tuple(ConnectionSpec(name) for name in sorted(used))
-    names: list[str] = []
-    for item in block.items():
-        if isinstance(item.value, str):
-            name = Block(item.document, item.path, {"name": item.value}, item.problems).name("name")
-        elif item.mapping() is None:
-            continue
-        else:
-            name = item.name("name", required=True)
-            _no_secrets(item)
-        if name in names:
-            item.problem(f"the connection {name!r} is there twice; remove one")
-        elif name:
-            names.append(name)
-    for name, flow in used.items():
-        if name not in names:
-            flow.problem(f"a node of this flow uses the connection {name!r}, which `connections` does not list")
-    return tuple(ConnectionSpec(name) for name in names)
-
-
-def _no_secrets(item: Block) -> None:
-    """A key in a file would travel in every bundle: only references such as `${api_key}` may stand there."""
-    secrets = item.value.get("secrets")
-    places: list[tuple[tuple[str, ...], object]] = [(("api_key",), item.value.get("api_key"))]
-    if isinstance(secrets, dict):
-        places += [(("secrets", str(key)), value) for key, value in secrets.items()]
-    for keys, value in places:
-        text = str(value or "").strip()
-        if text and not (text.startswith(("${", "<")) and text.endswith(("}", ">"))):
-            item.problem("holds a secret in clear; write ${api_key} here and put the key into `.env`", *keys)
