@@ -1,18 +1,25 @@
-"""The model connections of a use case in this installation.
+"""What an installation gives a use case: its connections, and the variables of its flows.
 
-On a laptop they come from the environment and `.env`, or lead to the stand-in model where nothing is configured.
+On a laptop both come from the environment and `.env`; connections to models that are not configured lead to the
+stand-in model.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from shared.connections import Connection, resolve
 from shared.settings import Settings
-from shared.use_case.model import ConnectionSpec
+from shared.use_case import variables
+from shared.use_case.model import ConnectionSpec, UseCase
 
 
-def resolved(settings: Settings, specs: Sequence[ConnectionSpec]) -> dict[str, Connection]:
-    """Connections by name. Raises BusinessFailure where one is configured wrongly."""
+def resolved(settings: Settings, specs: Iterable[ConnectionSpec]) -> dict[str, Connection]:
+    """Connections by name. Raises BusinessFailure where one is configured wrongly, or in part."""
     return resolve(specs, environment=os.environ, env_file=settings.env_file, stand_in_url=settings.stand_in_url)
+
+
+def variables_of(settings: Settings, use_case: UseCase) -> dict[str, str]:
+    """Variables for every flow of the use case. Raises BusinessFailure that lists those that are not set."""
+    return variables.resolved(use_case, os.environ, settings.env_file)

@@ -1,0 +1,46 @@
+"""Values of a use case's files that stand for something else: `${name}`, and the placeholder `<name>`. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from shared.use_case.model import ConnectionSpec
+
+_REFERENCE: Final = re.compile(r"\s*\$\{\s*([^{}$]+?)\s*\}\s*")
+_PLACEHOLDER: Final = re.compile(r"\s*<[^<>]*>\s*")
+_SECRET_NAME: Final = re.compile(
+    r"(?i)((api|access|account|subscription|admin|query)[_-]?key|secret|password|connection[_-]?string"
+    r"|(access|auth|api|bearer)[_-]?token)s?$"
+)
+
+
+def reference(value: object) -> str | None:
+    """The name in `${name}`; None for any other value."""
+    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return found[1] if found else None
+
+
+def is_placeholder(value: object) -> bool:
+    """Whether the value is a `<…>` that somebody was meant to replace: it says that nothing is there yet."""
+    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is not None
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of that name holds a secret, as far as names tell."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def connection_variables(name: str) -> tuple[str, ...]:
+    """The names under which a whole connection, or one of its values, is looked for.
+
+    As written, in capitals, and in capitals with `_` for what no shell allows in a name.
+    """
+    capitals = name.upper()
+    return tuple(dict.fromkeys((name, capitals, re.sub(r"[^A-Z0-9_]", "_", capitals))))
+
+
+def are_connections(connections: Iterable[ConnectionSpec]) -> frozenset[str]:
+    """Every variable that is a whole connection, key and all: those are never given to a flow."""
+    return frozenset(variable for spec in connections for variable in connection_variables(spec.name))
