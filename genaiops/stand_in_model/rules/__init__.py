@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from genaiops.stand_in_model.conversation import Conversation
 from genaiops.stand_in_model.reading import Reading, read
 from genaiops.stand_in_model.rules.classification import Classification
+from genaiops.stand_in_model.rules.extraction import Extraction
 from genaiops.stand_in_model.rules.fallback import Fallback
 from genaiops.stand_in_model.rules.replies import Replies
 
@@ -28,7 +29,7 @@ class Rule(Protocol):
         ...
 
 
-RULES: Final[tuple[Rule, ...]] = (Classification(), Replies(), Fallback())
+RULES: Final[tuple[Rule, ...]] = (Extraction(), Classification(), Replies(), Fallback())
 """In the order in which they are asked; the last one takes everything."""
 
 
