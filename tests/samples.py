@@ -56,6 +56,8 @@ LABELS: Mapping[str, tuple[float, Mapping[str, str], Mapping[str, object]]] = {
     "classify.temperature=0.7": (0.7, {"classify": "detailed", "reply": "friendly"}, {"classify.temperature": 0.7}),
 }
 """Label → (share of lines that it gets right, variants, parameters)."""
+SPREAD = 0.02
+"""By how much each repetition is better than the one before."""
 
 
 def sha(text: str) -> str:
@@ -188,23 +190,25 @@ def deployed(chain: Chain) -> Chain:
 
 
 def sample_prepared(
-    chain: Chain, datasets: Sequence[str] = ("tickets_mixed", "tickets_hard"), rows: int = 8
+    chain: Chain, datasets: Sequence[str] = ("tickets_mixed", "tickets_hard"), rows: int = 8, repeat: int = 1
 ) -> PreparedChain:
-    """Five choices on each dataset, with two evaluators."""
-    cells = []
+    """Five choices on each dataset, with two evaluators, each run so often as it is repeated."""
+    cells: list[Cell] = []
     for dataset in datasets:
         for label, (_, variants, parameters) in LABELS.items():
-            cells.append(
+            cells += [
                 Cell(
-                    index=len(cells),
+                    index=len(cells) + repetition,
                     dataset=dataset,
                     label=label,
                     is_default=label == "default",
                     variants=variants,
                     parameters=parameters,
-                    digest=sha(f"{dataset} {label}"),
+                    digest=sha(f"{dataset} {label}" + (f" {repetition}" if repetition else "")),
+                    repetition=repetition,
                 )
-            )
+                for repetition in range(repeat)
+            ]
     return PreparedChain(
         use_case=chain.request.use_case,
         environment="dev",
@@ -283,7 +287,7 @@ def sample_gates(prepared: PreparedChain, *, missed: bool = False) -> GatesDocum
 def _write_cell(
     blobs: BlobStore, chain: Chain, prepared: PreparedChain, cell: Cell, *, outputs: Sequence[str], failing: int | None
 ) -> None:
-    share = LABELS[cell.label][0] if cell.label in LABELS else 0.5
+    share = (LABELS[cell.label][0] if cell.label in LABELS else 0.5) + SPREAD * cell.repetition
     rows = prepared.dataset(cell.dataset).rows
     lines, said = [], []
     for n in range(rows):

@@ -2,14 +2,14 @@
 
 The records of all evaluations are read, a candidate is chosen (the variant with the best mean of the metric that the
 use case names; on a dataset chain the registered one), every gate is held against every choice for the report, and
-only the candidate's misses count.
+only the candidate's misses count. A choice that was run several times is held by the mean of its repetitions.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from statistics import fmean
 from typing import Final
 
 from shared import chain_store
@@ -17,7 +17,8 @@ from shared.answers import answer_to
 from shared.chain.messages import Candidate, ChainKind, CheckGates, GatesChecked
 from shared.chain.state import Chain
 from shared.evaluation.gates_model import GateResult, GatesDocument, write_gates
-from shared.evaluation.metrics import Metrics, metrics_by_label
+from shared.evaluation.metrics import Metrics, Spreads, means, spreads_by_label
+from shared.evaluation.spread import Spread, mean
 from shared.experimentation.matrix import Cell, PreparedChain
 from shared.ports import Ports
 from shared.registration.register import LABEL, METRICS, registered_flow
@@ -33,23 +34,24 @@ def check_gates(ports: Ports, chain: Chain, command: CheckGates) -> GatesChecked
     prepared = chain_store.read_prepared(ports.blobs, chain.id)
     gates = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment).gates
     labels = list(dict.fromkeys(cell.label for cell in prepared.cells))
-    metrics = metrics_by_label(ports.blobs, chain.id, prepared)
+    spreads = spreads_by_label(ports.blobs, chain.id, prepared)
+    metrics = {label: means(found) for label, found in spreads.items()}
     baseline_ref = prepared.baseline
     registered = registered_flow(ports, baseline_ref.name, baseline_ref.version) if baseline_ref else None
     stays = registered.tags.get(LABEL) if registered and chain.request.kind is ChainKind.DATASET else None
     candidate = choose(prepared.cells, metrics, gates, stays)
     baseline: Metrics = json.loads(registered.tags.get(METRICS, "{}")) if registered else {}
+    planned = Counter((cell.label, cell.dataset) for cell in prepared.cells)
+    datasets = {gate: _datasets(prepared, gate) for gate in gates.checks}
     results = tuple(
-        result
+        with_spread(result, spreads[label], planned[label, result.dataset])
         for label in labels
         for gate in gates.checks
-        for result in held(
-            gate, label, metrics[label], _datasets(prepared, gate), baseline=baseline, candidate=candidate
-        )
+        for result in held(gate, label, metrics[label], datasets[gate], baseline=baseline, candidate=candidate)
     )
-    missed = tuple(_sentence(result) for result in results if result.is_candidate and not result.passed)
+    missed = tuple(sentence(result) for result in results if result.is_candidate and not result.passed)
     regressions = tuple(
-        _sentence(result)
+        sentence(result)
         for result in results
         if result.is_candidate and not result.passed and result.baseline is not None
     )
@@ -71,7 +73,11 @@ def check_gates(ports: Ports, chain: Chain, command: CheckGates) -> GatesChecked
 def choose(
     cells: tuple[Cell, ...], metrics: Mapping[str, Metrics], gates: Gates, stays: str | None = None
 ) -> Candidate | None:
-    """The candidate: `stays` if it was run, else the best by `choose_by` (earlier wins a tie), else the default."""
+    """The candidate: `stays` if it was run, else the best by `choose_by` (earlier wins a tie), else the default.
+
+    Its cell is the first repetition of its label on the first dataset.
+    """
+    cells = tuple(cell for cell in cells if cell.repetition == 0)
     first = {cell.label: cell for cell in reversed(cells)}
     if stays in first:
         return Candidate(label=stays, cell=first[stays].index)
@@ -81,7 +87,7 @@ def choose(
     name = ".".join(gates.choose_by)
     evaluated = {dataset for values in metrics.values() for dataset, by_name in values.items() if name in by_name}
     scores = {
-        label: fmean(values[dataset][name] for dataset in evaluated)
+        label: mean(values[dataset][name] for dataset in evaluated)
         for label, values in metrics.items()
         if evaluated and all(name in values.get(dataset, {}) for dataset in evaluated)
     }
@@ -140,8 +146,28 @@ def _datasets(prepared: PreparedChain, gate: Gate) -> tuple[str, ...]:
     )
 
 
-def _sentence(result: GateResult) -> str:
+def with_spread(result: GateResult, spreads: Spreads, planned: int) -> GateResult:
+    """The result with how far the repetitions lie apart, where more than one was planned."""
+    if planned == 1:
+        return result
+    found = spreads.get(result.dataset, {}).get(f"{result.evaluator}.{result.metric}")
+    return result.model_copy(update={"spread": found, "repetitions_planned": planned})
+
+
+def sentence(result: GateResult) -> str:
+    """A gate that was missed, for people: what was measured, and what it must be."""
     what = f"{result.evaluator}.{result.metric} of {result.label} on {result.dataset}"
     value = "was not measured" if result.value is None else f"is {result.value:.4g}"
     was = f" of {result.baseline:.4g}" if result.baseline is not None else ""
-    return f"{what} {value}; it must be {result.limit}{was}"
+    return f"{what} {value}{_spread(result)}; it must be {result.limit}{was}"
+
+
+def _spread(result: GateResult) -> str:
+    found: Spread | None = result.spread
+    if found is None:
+        return ""
+    failed = result.repetitions_planned - found.repetitions
+    return (
+        f" on average of {found.repetitions} repetition{'' if found.repetitions == 1 else 's'}"
+        f" ({found.min:.4g} to {found.max:.4g}{f', {failed} more failed' if failed else ''})"
+    )

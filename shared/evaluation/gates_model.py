@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.chain_store import CONTAINER
 from shared.errors import NotFound
+from shared.evaluation.spread import Spread
 from shared.names import Name
 from shared.ports import BlobStore
 
@@ -27,7 +28,11 @@ class GateResult(_Record):
     label: str
     """The choice, as `Cell.label` says it."""
     value: float | None
-    """None: no run gave this metric, so that the gate is missed."""
+    """The mean of its repetitions; None: no run gave this metric, so that the gate is missed."""
+    spread: Spread | None = None
+    """How far the repetitions lie apart, where there are several."""
+    repetitions_planned: int = 1
+    """How many there should be: fewer in `spread` means that some failed."""
     limit: str
     """As people read it: `at least 0.8`, `at most 0.02 below the baseline`."""
     baseline: float | None = None

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from shared.chain.messages import ChainKind
 from shared.chain.state import ChainStatus, Step, StepStatus
+from shared.evaluation.spread import Spread
 from shared.visible import visible
 
 SHOWN_CHARACTERS: Final = 1_200
@@ -132,6 +134,17 @@ def difference(value: float | None) -> str:
     return "±0" if text == "0" else ("+" if value > 0 else "−") + text
 
 
+def spread_words(spread: Spread) -> str:
+    """`3 repetitions, 0.7 to 0.9, standard deviation 0.1`."""
+    said = plural(spread.repetitions, "repetition")
+    if spread.repetitions == 1:
+        return said
+    if spread.min == spread.max:
+        return f"{said}, all {number(spread.min)}"
+    deviation = "" if spread.stdev is None else f", standard deviation {number(spread.stdev)}"
+    return f"{said}, {number(spread.min)} to {number(spread.max)}{deviation}"
+
+
 def milliseconds(value: float | None) -> str:
     """`840 ms` or `2.4 s`."""
     if value is None:
@@ -154,15 +167,34 @@ def short(digest: str | None) -> str:
     return digest[:12] if digest else "–"
 
 
+@dataclass(frozen=True)
+class Shortened:
+    """The beginning of a value's text, so that a page's values can be held without the whole of them."""
+
+    text: str
+    rest: int
+    """How many more characters there are."""
+
+
+def shortened(value: object, limit: int = SHOWN_CHARACTERS) -> object:
+    """The value, or as much of it as a page shows."""
+    if value is None or isinstance(value, bool | int | float | Shortened):
+        return value
+    text = text_of(value)
+    return Shortened(text[:limit], len(text) - limit) if len(text) > limit else value
+
+
 def text_of(value: object) -> str:
     """A value as text: strings as they are, everything else as JSON."""
+    if isinstance(value, Shortened):
+        return value.text
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def data(value: object, limit: int = SHOWN_CHARACTERS) -> str:
     """A value as a page shows it: visible, and cut where it is very long, which is then said."""
     text = text_of(value)
-    rest = len(text) - limit
+    rest = value.rest if isinstance(value, Shortened) else len(text) - limit
     shown = visible(text[:limit] if rest > 0 else text)
     return f"{shown}… ({rest:,} more characters in lines.csv)" if rest > 0 else shown
 
@@ -177,6 +209,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     f.__name__: f
     for f in (
         status_word, status_tone, step_status_word, step_status_tone, sign, step_word, kind_word, when, clock_time, iso,
-        duration, number, difference, milliseconds, percent, plural, short, visible, data, excerpt,
+        duration, number, difference, milliseconds, percent, plural, short, visible, data, excerpt, spread_words,
     )
 }  # fmt: skip

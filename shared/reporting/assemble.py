@@ -18,6 +18,7 @@ from shared.reporting import evidence, survey, tables
 from shared.reporting import facts as reading
 from shared.reporting.facts import Facts, Line
 from shared.reporting.report_page import report_html
+from shared.reporting.reuse import read_reuse
 from shared.reporting.scores import tables as score_tables
 from shared.reporting.verdict import reading as read_verdict
 from shared.reporting.verdict import release_verdict
@@ -50,6 +51,7 @@ def build(ports: Ports, chain: Chain, *, final: bool) -> BuiltReport:
     blobs = ports.blobs
     facts = reading.read(blobs, chain)
     surveyed = survey.take(blobs, facts)
+    reuse = read_reuse(facts, surveyed.saved_calls)
     scores = score_tables(facts)
     approved = _taken_over(blobs, facts)
     if approved is not None:
@@ -57,17 +59,17 @@ def build(ports: Ports, chain: Chain, *, final: bool) -> BuiltReport:
         document, digest = approved, chain.evidence or ""
     else:
         verdict = read_verdict(facts)
-        document = evidence.document(facts, verdict, surveyed.digests)
+        document = evidence.document(facts, verdict, surveyed.digests, reuse, scores)
         digest = evidence.digest(evidence.canonical(document))
     html = report_html(
-        facts, surveyed, verdict, scores, evidence=digest, settings=str(document["settings"]), final=final,
+        facts, surveyed, verdict, scores, reuse=reuse, evidence=digest, settings=str(document["settings"]), final=final,
         built_at=ports.clock.now(),
     )  # fmt: skip
     if approved is None:
         blobs.write(CONTAINER, f"{chain.id}/{evidence.BLOB}", evidence.canonical(document))
         blobs.write(CONTAINER, f"{chain.id}/metrics.csv", tables.metrics_csv(scores))
         with tempfile.TemporaryFile() as file:
-            tables.write_lines(file, facts, surveyed.columns, _all_lines(blobs, facts))
+            tables.write_lines(file, facts, surveyed.columns, _all_lines(blobs, facts), more=surveyed.more_columns)
             file.seek(0)
             blobs.write(CONTAINER, f"{chain.id}/lines.csv", cast("BinaryIO", file))
     # The page last: whoever finds it finds the files that it links to.

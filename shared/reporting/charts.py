@@ -5,7 +5,7 @@ Every label goes through escaping: a label may hold a hyperparameter's value tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WIDTH: Final = 360
 _ROW: Final = 38
 _LABEL_CHARACTERS: Final = 38
+"""Of a label beside a value of `_TEXT_CHARACTERS`; a longer value takes from it."""
+_TEXT_CHARACTERS: Final = 8
+_SHORTEST_LABEL: Final = 12
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class Bar:
     text: str
     main: bool = False
     """Whether it is the candidate's: drawn stronger and said so."""
+    low: float | None = None
+    high: float | None = None
+    """Ends of the error bar: how far the repetitions lie apart."""
 
 
 def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar], *, top: float = 0.0) -> Markup:
@@ -43,9 +49,10 @@ def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar], *, to
     from markupsafe import Markup
 
     # In units of the longest bar: the difference of two large values need not be a number.
-    unit = max(top, *(abs(bar.value) for bar in bars)) or 1.0
-    low = min(0.0, *(bar.value / unit for bar in bars))
-    high = max(top / unit, *(bar.value / unit for bar in bars))
+    ends = [end for bar in bars for end in (bar.value, bar.low, bar.high) if end is not None]
+    unit = max(top, *(abs(end) for end in ends)) or 1.0
+    low = min(0.0, *(end / unit for end in ends))
+    high = max(top / unit, *(end / unit for end in ends))
     scale = WIDTH / ((high - low) or 1.0)
     rows = []
     for index, bar in enumerate(bars):
@@ -53,13 +60,15 @@ def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar], *, to
         left = (min(bar.value / unit, 0.0) - low) * scale
         length = abs(bar.value) / unit * scale
         label = visible(bar.label)
-        shown = label if len(label) <= _LABEL_CHARACTERS else label[: _LABEL_CHARACTERS - 1] + "…"
+        room = max(_SHORTEST_LABEL, _LABEL_CHARACTERS - max(0, len(bar.text) - _TEXT_CHARACTERS))
+        shown = label if len(label) <= room else label[: room - 1] + "…"
         rows.append(
             Markup(
                 '<g><title>{full}: {text}</title><text x="0" y="{label_y}"{strong}>{shown}{mark}</text>'
                 '<text x="{width}" y="{label_y}" text-anchor="end"{strong}>{text}</text>'
                 '<rect class="track" x="0" y="{bar_y}" width="{width}" height="10" rx="5"/>'
-                '<rect class="bar{main}" x="{left:.1f}" y="{bar_y}" width="{length:.1f}" height="10" rx="{round}"/></g>'
+                '<rect class="bar{main}" x="{left:.1f}" y="{bar_y}" width="{length:.1f}" height="10" rx="{round}"/>'
+                "{error}</g>"
             ).format(
                 full=label,
                 text=bar.text,
@@ -73,6 +82,7 @@ def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar], *, to
                 left=left,
                 length=length,
                 round=min(5.0, length / 2),
+                error=_error_bar(bar, y + 25, lambda value: (value / unit - low) * scale),
             )
         )
     return Markup(
@@ -85,4 +95,15 @@ def bar_chart(key: str, title: str, description: str, bars: Sequence[Bar], *, to
         title=title,
         description=description,
         rows=Markup("").join(rows),
+    )
+
+
+def _error_bar(bar: Bar, y: int, x: Callable[[float], float]) -> Markup:
+    """A line from the lowest to the highest repetition, with a stroke at either end."""
+    from markupsafe import Markup
+
+    if bar.low is None or bar.high is None or bar.low == bar.high:
+        return Markup("")
+    return Markup('<path class="spread" d="M{low:.1f} {top}v8M{low:.1f} {y}H{high:.1f}M{high:.1f} {top}v8"/>').format(
+        low=x(bar.low), high=x(bar.high), top=y - 4, y=y
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain as chained
 
 from shared import chain_store, result_store, results
@@ -35,6 +36,12 @@ class CellFacts:
         records = [self.run, *self.evaluations.values()]
         return sum((record.tokens for record in records if record), Tokens())
 
+    def measured(self, evaluator: str, metric: str) -> float | None:
+        """The metric, where the evaluation succeeded and gave a number."""
+        run = self.evaluations.get(evaluator)
+        value = run.metrics.get(metric) if run is not None and run.succeeded else None
+        return value if value is not None and math.isfinite(value) else None
+
 
 @dataclass(frozen=True)
 class Line:
@@ -44,6 +51,8 @@ class Line:
     evaluations: Mapping[str, LineRecord]
     expected: Mapping[str, object]
     """The truth that the evaluators compared with: their inputs that come from data and that the flow did not get."""
+    scored: float | None = None
+    """Its score, where the line is held without all of its values."""
 
     @property
     def failed(self) -> bool:
@@ -53,6 +62,8 @@ class Line:
     @property
     def score(self) -> float | None:
         """Mean of its scores that are finite numbers; None without any."""
+        if self.scored is not None:
+            return self.scored
         scores = [
             score
             for evaluation in self.evaluations.values()
@@ -73,10 +84,29 @@ class Facts:
     gates: GatesDocument | None
     log: tuple[LogEntry, ...] = field(default=())
 
+    @cached_property
+    def by_label(self) -> Mapping[str, tuple[CellFacts, ...]]:
+        """Choice of variants and parameters → its cells, in the order of the matrix."""
+        groups: dict[str, list[CellFacts]] = {}
+        for facts in self.cells:
+            groups.setdefault(facts.cell.label, []).append(facts)
+        return {label: tuple(group) for label, group in groups.items()}
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The choices of variants and parameters, in the order of the matrix."""
-        return tuple(dict.fromkeys(facts.cell.label for facts in self.cells))
+        return tuple(self.by_label)
+
+    @cached_property
+    def repetitions(self) -> int:
+        """How often every cell was to be run."""
+        return 1 + max((facts.cell.repetition for facts in self.cells), default=0)
+
+    def called(self, cell: Cell) -> str:
+        """A cell as people read it: its choice and, where there are several, its repetition from 1."""
+        if self.repetitions == 1:
+            return cell.label
+        return f"{cell.label}, repetition {cell.repetition + 1} of {self.repetitions}"
 
     @property
     def candidate(self) -> str | None:
@@ -95,7 +125,7 @@ class Facts:
         """The gates as the candidate met or missed them."""
         return tuple(result for result in self.gates.results if result.is_candidate) if self.gates else ()
 
-    @property
+    @cached_property
     def models(self) -> tuple[str, ...]:
         """Every model that was asked, as people read it."""
         used = chained.from_iterable(

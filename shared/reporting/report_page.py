@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from shared.chain.messages import ChainKind
 from shared.chain.state import Chain, Step, StepState
 from shared.pages.page import render_html
-from shared.pages.words import milliseconds, number, plural
+from shared.pages.words import milliseconds, number
 from shared.reporting.charts import Bar, bar_chart
 from shared.reporting.facts import Facts
-from shared.reporting.scores import Table
+from shared.reporting.portions import Portion, portion
+from shared.reporting.reuse import ReuseReport
+from shared.reporting.scores import Row, Score, Table
 from shared.reporting.survey import Survey
 from shared.reporting.verdict import Reading
 from shared.results import Tokens
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 _CHARTS: Final = 6
 _BARS: Final = 16
+_OPEN_TABLES: Final = 12
+_TABLES: Final = 60
+_GATES: Final = 200
+_LOG: Final = 1_000
+_TAKEN: Final = 0
+"""Every run's reuse is folded: the sentence says the whole."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,14 @@ class Cost:
     label: str
     is_candidate: bool
     flow: Tokens
+    """Spent by this chain, as is the next."""
     evaluation: Tokens
+    tokens_a_line: float | None
+    """Whether the lines were run or reused: choices compare by it."""
+    model_calls: int
+    """Made by this chain, evaluations included."""
     lines: int
+    reused: int
     p50_ms: float
     """The highest of its runs, as are the following two."""
     p95_ms: float
@@ -60,13 +73,14 @@ def report_html(
     verdict: Reading,
     scores: tuple[Table, ...],
     *,
+    reuse: ReuseReport,
     evidence: str,
     settings: str,
     final: bool,
     built_at: datetime,
 ) -> str:
     """The page's text."""
-    costs = _costs(facts)
+    costs = _costs(facts, survey)
     return render_html(
         "report.html",
         facts=facts,
@@ -74,11 +88,16 @@ def report_html(
         prepared=facts.prepared,
         survey=survey,
         verdict=verdict,
-        tables=scores,
+        tables=portion([(table, _rows(table)) for table in scores], opened=_OPEN_TABLES, most=_TABLES),
         figures=_figures(facts, scores, costs),
-        costs=costs,
+        costs=portion(costs, lambda cost: cost.is_candidate or cost.label == facts.default),
+        gates=portion(facts.candidate_gates, lambda gate: not gate.passed, opened=_GATES, most=_GATES),
+        datasets=portion(facts.prepared.datasets),
+        log=portion(facts.log[::-1], opened=_LOG, most=_LOG),
+        called=facts.called,
         tokens=sum((cell.tokens for cell in facts.cells), Tokens()),
-        reuse=_reuse(facts),
+        reuse=reuse,
+        taken=portion(reuse.taken, lambda taken: taken.facts.cell.label == facts.candidate, opened=_TAKEN),
         opened=facts.candidate or facts.default or next(iter(facts.labels), ""),
         engines=tuple(dict.fromkeys(cell.run.engine for cell in facts.cells if cell.run)),
         evidence=evidence,
@@ -95,19 +114,31 @@ def _steps_before_publishing(chain: Chain) -> tuple[StepState, ...]:
     return chain.steps[: order.index(Step.REPORT_PUBLISHING)] if Step.REPORT_PUBLISHING in order else chain.steps
 
 
-def _costs(facts: Facts) -> tuple[Cost, ...]:
+def _rows(table: Table) -> Portion[Row]:
+    return portion(
+        table.rows,
+        lambda row: row.is_candidate or row.is_default or bool(row.note) or any(score.best for score in row.scores),
+    )
+
+
+def _costs(facts: Facts, survey: Survey) -> tuple[Cost, ...]:
     costs = []
-    for label in facts.labels:
-        cells = [cell for cell in facts.cells if cell.cell.label == label]
+    lines = {cell.facts.cell.index: cell for cell in survey.cells}
+    for label, cells in facts.by_label.items():
         runs = [cell.run for cell in cells if cell.run]
         evaluations = [run for cell in cells for run in cell.evaluations.values() if run]
+        read = [lines[cell.cell.index] for cell in cells]
+        total = sum(cell.total for cell in read)
         costs.append(
             Cost(
                 label=label,
                 is_candidate=label == facts.candidate,
                 flow=sum((run.tokens for run in runs), Tokens()),
                 evaluation=sum((run.tokens for run in evaluations), Tokens()),
+                tokens_a_line=sum(cell.tokens for cell in read) / total if total else None,
+                model_calls=sum(run.model_calls for run in (*runs, *evaluations)),
                 lines=sum(run.lines for run in runs),
+                reused=sum(run.reused_lines for run in runs),
                 p50_ms=max((run.latency.p50_ms for run in runs), default=0.0),
                 p95_ms=max((run.latency.p95_ms for run in runs), default=0.0),
                 max_ms=max((run.latency.max_ms for run in runs), default=0.0),
@@ -116,19 +147,6 @@ def _costs(facts: Facts) -> tuple[Cost, ...]:
             )
         )
     return tuple(costs)
-
-
-def _reuse(facts: Facts) -> str:
-    """What was run for this chain and what was not: told from the runs' names, which begin with their chain's id."""
-    runs = [run for cell in facts.cells for run in (cell.run, *cell.evaluations.values()) if run]
-    others = sorted({run.name for run in runs if not run.name.startswith(f"{facts.chain.id}-")})
-    if not runs:
-        return "Nothing was run for this chain."
-    if others:
-        return f"{plural(len(others), 'run')} of {len(runs)} came from other chains: {', '.join(others[:10])}."
-    if facts.chain.request.kind is ChainKind.POST_PRODUCTION:
-        return "The lines come from a production log; every evaluation was run for this chain."
-    return "Nothing was reused: all lines were run for this chain."
 
 
 def _figures(facts: Facts, scores: Iterable[Table], costs: tuple[Cost, ...]) -> tuple[Figure, ...]:
@@ -140,7 +158,7 @@ def _figures(facts: Facts, scores: Iterable[Table], costs: tuple[Cost, ...]) -> 
             break
         at = table.metrics.index(metric)
         bars = [
-            Bar(row.label, value, number(value), main=row.is_candidate)
+            _bar(row, row.scores[at], value)
             for row in table.rows
             if row.scores and (value := row.scores[at].value) is not None
         ]
@@ -149,9 +167,9 @@ def _figures(facts: Facts, scores: Iterable[Table], costs: tuple[Cost, ...]) -> 
             lower = " (less is better)" if metric in table.lower_is_better else ""
             figures.append(_figure(len(figures), f"{metric} of {table.evaluator} on {table.dataset}{lower}", bars))
     tokens = [
-        Bar(c.label, c.flow.total / c.lines, number(round(c.flow.total / c.lines, 1)), main=c.is_candidate)
+        Bar(c.label, c.tokens_a_line, number(round(c.tokens_a_line, 1)), main=c.is_candidate)
         for c in costs
-        if c.lines
+        if c.tokens_a_line is not None
     ]
     if len({bar.text for bar in tokens}) > 1:
         figures.append(_figure(len(figures), "Tokens a line (less is cheaper)", tokens))
@@ -159,6 +177,14 @@ def _figures(facts: Facts, scores: Iterable[Table], costs: tuple[Cost, ...]) -> 
     if len({bar.text for bar in latency}) > 1:
         figures.append(_figure(len(figures), "Latency of the slowest 5 % (p95)", latency))
     return tuple(figures)
+
+
+def _bar(row: Row, score: Score, value: float) -> Bar:
+    spread = score.spread
+    if spread is None or spread.repetitions == 1:
+        return Bar(row.label, value, number(value), main=row.is_candidate)
+    text = f"{number(value)} ({number(spread.min)} to {number(spread.max)})"
+    return Bar(row.label, value, text, main=row.is_candidate, low=spread.min, high=spread.max)
 
 
 def _headline(facts: Facts, scores: Iterable[Table]) -> list[tuple[Table, str]]:
@@ -175,7 +201,7 @@ def _headline(facts: Facts, scores: Iterable[Table]) -> list[tuple[Table, str]]:
 
 def _figure(index: int, caption: str, bars: list[Bar]) -> Figure:
     # Most metrics are shares: then a full bar is 1, so that a small difference looks small.
-    top = 1.0 if all(0 <= bar.value <= 1 for bar in bars) else 0.0
+    top = 1.0 if all(0 <= bar.value <= 1 for bar in bars) and all((bar.high or 0) <= 1 for bar in bars) else 0.0
     # Too many choices for a chart: the candidate and the first ones stand for all, the table has the rest.
     shown = sorted(bars, key=lambda bar: not bar.main)[:_BARS] if len(bars) > _BARS else bars
     if len(bars) > len(shown):

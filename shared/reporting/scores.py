@@ -1,6 +1,7 @@
 """Metrics as tables: for each dataset and evaluator one row a choice, the best marked, each with its difference.
 
-Pure; the page and `metrics.csv` show the same values.
+Pure; the page and `metrics.csv` show the same values. A choice that was run several times has the mean of its
+repetitions, with their spread.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from shared.evaluation.spread import Spread, spread
 from shared.reporting.facts import CellFacts, Facts
 
 
@@ -24,6 +26,8 @@ class Score:
     """Difference to the default choice."""
     to_baseline: float | None = None
     """Difference to the baseline, which is the registered version."""
+    spread: Spread | None = None
+    """How far the repetitions that measured it lie apart; None where none did."""
 
 
 @dataclass(frozen=True)
@@ -62,46 +66,60 @@ def lowers(facts: Facts) -> frozenset[tuple[str, str]]:
 
 
 def _table(facts: Facts, dataset: str, evaluator: str) -> Table:
-    cells = [c for c in facts.cells if c.cell.dataset == dataset]
-    names = dict.fromkeys(name for c in cells if (run := c.evaluations.get(evaluator)) for name in run.metrics)
+    groups: dict[str, list[CellFacts]] = {}
+    for cell in facts.cells:
+        if cell.cell.dataset == dataset:
+            groups.setdefault(cell.cell.label, []).append(cell)
+    names = tuple(dict.fromkeys(name for group in groups.values() for c in group for name in _names(c, evaluator)))
     lower = frozenset(metric for of, metric in lowers(facts) if of == evaluator)
-    default = next((c for c in cells if c.cell.is_default), None)
+    values = {
+        label: {metric: spread(_known(group, evaluator, metric)) for metric in names} for label, group in groups.items()
+    }
+    default = next((label for label, group in groups.items() if group[0].cell.is_default), None)
     baselines = {
         r.metric: r.baseline
         for r in (facts.gates.results if facts.gates else ())
         if r.evaluator == evaluator and r.dataset == dataset and r.baseline is not None
     }
+    best = {metric: _best((_mean(v[metric]) for v in values.values()), lower=metric in lower) for metric in names}
     rows = []
-    best = {metric: _best((_value(c, evaluator, metric) for c in cells), lower=metric in lower) for metric in names}
-    for c in cells:
+    for label, group in groups.items():
         scores = []
         for metric in names:
-            value = _value(c, evaluator, metric)
-            base = _value(default, evaluator, metric) if default is not None and default is not c else None
+            value = _mean(values[label][metric])
+            base = _mean(values[default][metric]) if default not in (None, label) else None
             scores.append(
                 Score(
                     value=value,
                     best=value is not None and value == best[metric],
                     to_default=_difference(value, base),
                     to_baseline=_difference(value, baselines.get(metric)),
+                    spread=values[label][metric],
                 )
             )
         rows.append(
             Row(
-                label=c.cell.label,
-                is_candidate=c.cell.label == facts.candidate,
-                is_default=c.cell.is_default,
+                label=label,
+                is_candidate=label == facts.candidate,
+                is_default=group[0].cell.is_default,
                 scores=tuple(scores),
-                note=_note(c, evaluator),
+                note=_note(group, evaluator),
             )
         )
-    return Table(dataset=dataset, evaluator=evaluator, metrics=tuple(names), lower_is_better=lower, rows=tuple(rows))
+    return Table(dataset=dataset, evaluator=evaluator, metrics=names, lower_is_better=lower, rows=tuple(rows))
 
 
-def _value(cell: CellFacts, evaluator: str, metric: str) -> float | None:
+def _names(cell: CellFacts, evaluator: str) -> Iterable[str]:
     run = cell.evaluations.get(evaluator)
-    value = run.metrics.get(metric) if run is not None else None
-    return value if value is not None and math.isfinite(value) else None
+    return run.metrics if run is not None else ()
+
+
+def _known(cells: Iterable[CellFacts], evaluator: str, metric: str) -> list[float]:
+    return [value for cell in cells if (value := cell.measured(evaluator, metric)) is not None]
+
+
+def _mean(of: Spread | None) -> float | None:
+    return of.mean if of is not None else None
 
 
 def _best(values: Iterable[float | None], *, lower: bool) -> float | None:
@@ -117,7 +135,15 @@ def _difference(value: float | None, base: float | None) -> float | None:
     return value - base if math.isfinite(value - base) else None
 
 
-def _note(cell: CellFacts, evaluator: str) -> str:
+def _note(cells: list[CellFacts], evaluator: str) -> str:
+    """What is missing; where there are repetitions, of which."""
+    notes = [(cell.cell.repetition, text) for cell in cells if (text := _trouble(cell, evaluator))]
+    if len(cells) == 1:
+        return notes[0][1] if notes else ""
+    return " ".join(f"Repetition {number + 1} of {len(cells)}: {text}" for number, text in notes)
+
+
+def _trouble(cell: CellFacts, evaluator: str) -> str:
     if cell.run is None:
         return "The run left no results."
     if not cell.run.succeeded:

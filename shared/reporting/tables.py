@@ -43,6 +43,10 @@ METRIC_COLUMNS: Final = (
     "metric",
     "variant",
     "value",
+    "min",
+    "max",
+    "stdev",
+    "repetitions",
     "is_best",
     "is_candidate",
     "is_default",
@@ -66,7 +70,7 @@ def neutral(value: object) -> str:
 
 
 def metrics_csv(tables: Iterable[Table]) -> bytes:
-    """One row for each metric of each choice."""
+    """One row for each metric of each choice; `value` is the mean of its repetitions."""
     rows = (
         (
             table.dataset,
@@ -74,6 +78,10 @@ def metrics_csv(tables: Iterable[Table]) -> bytes:
             metric,
             row.label,
             score.value,
+            score.spread.min if score.spread else None,
+            score.spread.max if score.spread else None,
+            score.spread.stdev if score.spread else None,
+            score.spread.repetitions if score.spread else 0,
             score.best,
             row.is_candidate,
             row.is_default,
@@ -101,8 +109,15 @@ def line_values(line: Line) -> dict[str, object]:
     return values
 
 
-def write_lines(target: BinaryIO, facts: Facts, columns: Sequence[str], lines: Iterable[tuple[int, Line]]) -> None:
-    """Write `lines.csv`: (index of the cell in `facts.cells`, line), with the given own columns."""
+def write_lines(
+    target: BinaryIO, facts: Facts, columns: Sequence[str], lines: Iterable[tuple[int, Line]], *, more: bool = False
+) -> None:
+    """Write `lines.csv`: (index of the cell in `facts.cells`, line), with the given own columns.
+
+    `more`: lines have values beyond those columns, which go into the column `more` as JSON.
+    """
+    repeated, reused = facts.repetitions > 1, any(c.run is not None and c.run.reused_lines for c in facts.cells)
+    known = frozenset(columns)
 
     def rows() -> Iterator[Sequence[object]]:
         for index, line in lines:
@@ -112,6 +127,7 @@ def write_lines(target: BinaryIO, facts: Facts, columns: Sequence[str], lines: I
                 cell.name,
                 cell.dataset,
                 cell.label,
+                *((cell.repetition + 1,) if repeated else ()),
                 record.line + 1,
                 record.status.value,
                 record.error,
@@ -119,10 +135,17 @@ def write_lines(target: BinaryIO, facts: Facts, columns: Sequence[str], lines: I
                 record.latency_ms,
                 record.tokens.prompt,
                 record.tokens.completion,
+                *((record.origin.run if record.origin else None,) if reused else ()),
                 *(values.get(column) for column in columns),
+                *(({k: v for k, v in values.items() if k not in known} or None,) if more else ()),
             )
 
-    write(target, (*LINE_COLUMNS, *columns), rows())
+    header = [*LINE_COLUMNS]
+    if repeated:
+        header.insert(header.index("line"), "repetition")
+    if reused:
+        header.append("reused_from")
+    write(target, (*header, *columns, *(("more",) if more else ())), rows())
 
 
 def write(target: BinaryIO, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

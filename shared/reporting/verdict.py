@@ -12,8 +12,9 @@ from typing import Any
 from shared.chain.messages import ChainKind
 from shared.chain.state import ChainStatus
 from shared.evaluation.gates_model import GateResult
-from shared.pages.words import difference, number, plural
-from shared.reporting.facts import Facts
+from shared.evaluation.spread import mean
+from shared.pages.words import difference, number, plural, spread_words
+from shared.reporting.facts import CellFacts, Facts
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,12 @@ def _failures(facts: Facts) -> tuple[str, ...]:
     if runs:
         said.append(f"{len(runs)} of {plural(len(facts.cells), 'run')} failed")
         said += [
-            f"{c.cell.label} on {c.cell.dataset}: {(c.run.reason if c.run else '') or 'no results'}" for c in runs[:5]
+            f"{facts.called(c.cell)} on {c.cell.dataset}: {(c.run.reason if c.run else '') or 'no results'}"
+            for c in runs[:5]
         ]
     if evaluations:
         said.append(f"{plural(len(evaluations), 'evaluation')} failed")
-        said += [f"{name} of {c.cell.label} on {c.cell.dataset}" for c, name in evaluations[:5]]
+        said += [f"{name} of {facts.called(c.cell)} on {c.cell.dataset}" for c, name in evaluations[:5]]
     return tuple(said)
 
 
@@ -101,22 +103,15 @@ def _chosen(facts: Facts) -> tuple[str, ...]:
         return ()
     evaluator, metric = facts.gates.choose_by
     means = {
-        label: mean
-        for label in facts.labels
-        if (
-            mean := _mean(
-                run.metrics.get(metric)
-                for c in facts.cells
-                if c.cell.label == label and (run := c.evaluations.get(evaluator))
-            )
-        )
-        is not None
+        label: found
+        for label, cells in facts.by_label.items()
+        if (found := _score(cells, evaluator, metric)) is not None
     }
     if facts.candidate not in means:
         return ()
     text = (
         f"{facts.candidate} was chosen by {metric} of {evaluator}: {number(means[facts.candidate])} on average over "
-        f"the datasets, of {plural(len(means), 'choice')}"
+        f"the datasets{' and repetitions' if facts.repetitions > 1 else ''}, of {plural(len(means), 'choice')}"
     )
     if facts.default in means and facts.default != facts.candidate:
         gap = means[facts.candidate] - means[facts.default or ""]
@@ -127,6 +122,8 @@ def _chosen(facts: Facts) -> tuple[str, ...]:
 def _missed(gate: GateResult) -> str:
     value = "is missing" if gate.value is None else f"is {number(gate.value)}"
     against = "" if gate.baseline is None else f" (baseline: {number(gate.baseline)})"
+    if gate.spread is not None:
+        value += f" on average of {spread_words(gate.spread)}"
     return f"{gate.metric} of {gate.evaluator} on {gate.dataset} {value}; it must be {gate.limit}{against}."
 
 
@@ -139,9 +136,13 @@ def _tightest(gates: Iterable[GateResult]) -> tuple[str, ...]:
     )
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _score(cells: Iterable[CellFacts], evaluator: str, metric: str) -> float | None:
+    """As the candidate is chosen: the mean over datasets of the mean over repetitions."""
+    by_dataset: dict[str, list[float]] = {}
+    for cell in cells:
+        if (value := cell.measured(evaluator, metric)) is not None:
+            by_dataset.setdefault(cell.cell.dataset, []).append(value)
+    return mean(mean(values) for values in by_dataset.values()) if by_dataset else None
 
 
 def _gates(count: int) -> str:

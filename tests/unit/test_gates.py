@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from shared.chain.messages import Candidate
-from shared.evaluation.gates import choose, held
+from shared.evaluation.gates import choose, held, sentence, with_spread
+from shared.evaluation.spread import spread
 from shared.experimentation.matrix import Cell
 from shared.use_case.model import Gate, Gates
 
@@ -94,3 +95,27 @@ def test_without_a_baseline_a_drop_gate_holds():
     (result,) = results(Gate("q", "f1", max_drop=0.1), 0.2)
     assert result.passed
     assert result.baseline is None
+
+
+def test_the_candidate_is_the_first_repetition_of_its_choice():
+    matrix = tuple(
+        cell.model_copy(update={"repetition": cell.index % 2, "label": "a" if cell.index >= 2 else "default"})
+        for cell in cells("default", "default", "a", "a")
+    )
+    assert choose(matrix, metrics(default=0.5, a=0.9), BY_F1) == Candidate(label="a", cell=2)
+    assert choose(matrix, {}, Gates()) == Candidate(label="default", cell=0)
+
+
+def test_the_mean_over_datasets_of_very_large_metrics_is_a_number():
+    matrix = cells("default", "a", datasets=("web", "mail"))
+    scores = {label: {"web": {"q.f1": 1.7e308}, "mail": {"q.f1": 1.7e308}} for label in ("default", "a")}
+    assert choose(matrix, scores, BY_F1) == Candidate(label="default", cell=0)
+
+
+def test_a_missed_gate_names_mean_and_spread_of_its_repetitions_and_those_that_failed():
+    (result,) = results(Gate("q", "f1", at_least=0.8), 0.7)
+    spreads = {"web": {"q.f1": spread([0.6, 0.8])}}
+    assert sentence(with_spread(result, spreads, 3)) == (
+        "q.f1 of default on web is 0.7 on average of 2 repetitions (0.6 to 0.8, 1 more failed); it must be at least 0.8"
+    )
+    assert sentence(with_spread(result, spreads, 1)) == "q.f1 of default on web is 0.7; it must be at least 0.8"
