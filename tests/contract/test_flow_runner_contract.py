@@ -205,3 +205,55 @@ def test_lines_are_called_by_the_numbers_that_they_are_given(runner):
 def test_numbers_for_more_or_fewer_lines_than_there_are_end_the_run(runner, numbers):
     with pytest.raises(ValueError, match="zip"):
         ended(runner, spec(("a", "a"), ("b", "b"), line_numbers=numbers))
+
+
+def known(outcome: RunOutcome, *numbers: int) -> dict[str, object]:
+    """Those lines of an ended run, as a later run is given them."""
+    lines = [line for line in outcome.lines if line.line in numbers]
+    return {"known_lines": iter(lines), "known_count": len(lines)}
+
+
+def test_known_lines_are_not_run_but_count_in_the_metrics(runner):
+    pairs = [("a", "a"), ("b", "c"), ("d", "d"), ("e", "f")]
+    whole = ended(runner, spec(*pairs))
+
+    rest = ended(runner, spec(*pairs[2:], line_numbers=[2, 3], **known(whole, 0, 1)))
+    assert [line.line for line in rest.lines] == [2, 3]
+    assert (rest.record.lines, rest.record.failed_lines) == (2, 0)
+    assert rest.record.metrics == whole.record.metrics == {"accuracy": 0.5, "lines": 4.0}
+
+
+def test_the_aggregation_sees_known_lines_and_others_in_line_order(runner):
+    whole = ended(runner, spec(*[(letter, "a") for letter in "abcdef"]))
+    assert whole.record.metrics["accuracy"] == pytest.approx(1 / 6)
+
+    between = spec(("a", "a"), ("b", "a"), line_numbers=[1, 4], **known(whole, 0, 2, 3, 5))
+    assert ended(runner, between).record.metrics == {"accuracy": pytest.approx(2 / 6), "lines": 6.0}
+
+
+def test_where_every_line_is_known_the_aggregation_alone_is_run(runner):
+    whole = ended(runner, spec(("a", "a"), ("b", "c"), ("d", "d")))
+
+    outcome = ended(runner, spec(lines=[], **known(whole, 0, 1, 2)))
+    assert outcome.status is RunStatus.COMPLETED
+    assert (outcome.record.lines, list(outcome.lines)) == (0, [])
+    assert outcome.record.metrics == whole.record.metrics
+
+
+def test_where_every_line_is_known_and_nothing_aggregates_nothing_is_run(runner):
+    whole = ended(runner, spec(("a", "a"), ("b", "c"), aggregate=False))
+
+    outcome = ended(runner, spec(lines=[], aggregate=False, **known(whole, 0, 1)))
+    assert (outcome.status, outcome.record.succeeded, outcome.record.metrics) == (RunStatus.COMPLETED, True, {})
+
+
+@pytest.mark.parametrize(("tolerated", "status"), [(0.3, RunStatus.COMPLETED), (0.2, RunStatus.FAILED)])
+def test_known_lines_count_as_completed_where_failures_are_tolerated(runner, tolerated, status):
+    whole = ended(runner, spec(("a", "a"), ("b", "c"), ("d", "d")))
+
+    run = spec(("e", "unknown"), line_numbers=[3], tolerated_failures=tolerated, **known(whole, 0, 1, 2))
+    outcome = ended(runner, run)
+    assert outcome.status is status
+    assert (outcome.record.lines, outcome.record.failed_lines) == (1, 1)
+    assert "1 of 1 lines failed" in outcome.record.reason
+    assert outcome.record.metrics == {"accuracy": pytest.approx(2 / 3), "lines": 3.0}

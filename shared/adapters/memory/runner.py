@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from shared.results import LineRecord, LineStatus, RunRecord
 FlowFunction = Callable[[Mapping[str, object], RunSpec], Mapping[str, object]]
 """One line: the mapped inputs and the run's spec (variants, parameters) → outputs. What it raises fails the line."""
 Aggregation = Callable[[Sequence[LineRecord]], Mapping[str, float]]
-"""The completed lines → metrics."""
+"""The completed lines, those known from earlier runs among them, in line order → metrics."""
 
 ERROR_LIMIT: Final = 4000
 
@@ -86,15 +87,21 @@ class MemoryFlowRunner:
     def _run(self, spec: RunSpec) -> RunOutcome:
         started_at = self._clock.now()
         function = self._flows[spec.flow.name]
-        lines = tuple(_line(function, spec, number, inputs) for number, inputs in spec.numbered_lines())
+        aggregation = self._aggregations.get(spec.flow.name) if spec.aggregate else None
+        lines = tuple(
+            _line(function, spec, number, inputs, keeps=aggregation is not None)
+            for number, inputs in spec.numbered_lines()
+        )
         completed = [line for line in lines if line.status is LineStatus.COMPLETED]
+        known = spec.known_lines if aggregation is not None else ()
+        aggregated = list(heapq.merge(completed, known, key=lambda line: line.line))
         if spec.on_progress is not None:
             spec.on_progress(len(lines))
         failed = len(lines) - len(completed)
         metrics: Mapping[str, float] = {}
-        if spec.aggregate and spec.flow.name in self._aggregations and completed:
-            metrics = self._aggregations[spec.flow.name](completed)
-        succeeded = failed <= spec.tolerated_failures * len(lines)
+        if aggregation is not None and aggregated:
+            metrics = aggregation(aggregated)
+        succeeded = failed <= spec.tolerated_failures * (len(lines) + spec.known_count)
         first = next((line.error for line in lines if line.error), "")
         record = RunRecord(
             name=spec.name,
@@ -111,10 +118,18 @@ class MemoryFlowRunner:
         return RunOutcome(RunStatus.COMPLETED if succeeded else RunStatus.FAILED, record, lines)
 
 
-def _line(function: FlowFunction, spec: RunSpec, number: int, inputs: Mapping[str, object]) -> LineRecord:
+def _line(
+    function: FlowFunction, spec: RunSpec, number: int, inputs: Mapping[str, object], *, keeps: bool
+) -> LineRecord:
     try:
         outputs = function(inputs, spec)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"[:ERROR_LIMIT]
         return LineRecord(line=number, status=LineStatus.FAILED, inputs=inputs, error=text)
-    return LineRecord(line=number, status=LineStatus.COMPLETED, inputs=inputs, outputs=outputs)
+    return LineRecord(
+        line=number,
+        status=LineStatus.COMPLETED,
+        inputs=inputs,
+        outputs=outputs,
+        aggregated=dict(outputs) if keeps else None,
+    )
