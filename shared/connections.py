@@ -1,31 +1,36 @@
-"""Connections to models: read from the environment and `.env`, or to the stand-in model where none is configured.
+"""Connections of every type, resolved: what a flow run or a served flow is given, with its keys.
 
-A connection is one line `name={"api_key": "…", "api_base": "…", "api_type": "azure", "api_version": "2024-02-01"}` in
-the environment or in `.env`. Its key never shows: not in a repr, not in a record, not in a report.
+`experiment.yaml` describes a connection; its values come from the environment and `.env`, and a model connection of
+which nothing is configured leads to the stand-in model. Keys never show: not in a repr, not in a record, not in a
+report.
 """
 
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from shared.connection_values import Values, checked, is_json, of_json
+from shared.env_file import Variables
 from shared.errors import BusinessFailure
-from shared.use_case.model import ConnectionSpec
-
-_DEFAULT_VERSION: Final = "2024-02-01"
-_SHOWN: Final = 20
-"""Characters of a wrong value that an error shows."""
-_TYPES: Final = ("azure", "openai")
-_REQUIRED: Final = ("api_key", "api_base")
-_KEYS: Final = (*_REQUIRED, "api_type", "api_version")
-_EXPECTED: Final = (
-    '{"api_key": "…", "api_base": "https://…", "api_type": "azure", "api_version": "2024-02-01"} in one line'
+from shared.use_case.connection_types import (
+    AZURE,
+    OPENAI,
+    ConnectionType,
+    first_name,
+    names_of,
+    type_named,
+    web_address,
 )
+from shared.use_case.model import ConnectionSpec
+from shared.use_case.references import connection_variables, is_placeholder, reference
+
+__all__ = ["Connection", "Lacking", "MissingVariables", "resolve"]
+
+_STAND_IN_KEY: Final = "stand-in"
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,13 @@ class Connection:
 
     name: str
     api_type: str
-    """`azure` or `openai`."""
+    """`azure`, `openai`, `azure_ai_search`, `azure_content_safety`, `serp`, `serverless` or `custom`."""
     api_base: str = field(repr=False)
-    """May hold a user, a password or a query: `shown` leaves them out."""
+    """May hold a user, a password or a query: `shown` leaves them out. Empty for `serp` and `custom`."""
     api_key: str = field(repr=False)
-    api_version: str = _DEFAULT_VERSION
+    """Empty for `custom`."""
+    api_version: str = AZURE.defaults["api_version"]
+    """Empty for types that have none."""
     stand_in: bool = False
     """Whether this is the stand-in model, because no connection of that name is configured."""
     configs: Mapping[str, str] = field(default_factory=dict)
@@ -52,7 +59,7 @@ class Connection:
         if self.stand_in:
             return f"{self.name} stand-in"
         return json.dumps(
-            [self.name, self.api_type, _address(self.api_base), self.api_version, sorted(self.configs.items())]
+            [self.name, self.api_type, web_address(self.api_base), self.api_version, sorted(self.configs.items())]
         )
 
     @property
@@ -60,7 +67,38 @@ class Connection:
         """How people should read it; without the key."""
         if self.stand_in:
             return f"{self.name}: stand-in model (rules, not an LLM)"
-        return f"{self.name}: {_address(self.api_base)}"
+        kind = type_named(self.api_type)
+        return f"{self.name}: {web_address(self.api_base) or (kind.name if kind is not None else self.api_type)}"
+
+    def value_of(self, key: str) -> str | None:
+        """What `${<connection>.<key>}` means in a flow's environment variables; None: there is no such key."""
+        own = {
+            "api_key": self.api_key,
+            "api_base": self.api_base,
+            "api_version": self.api_version,
+            "api_type": self.api_type,
+        }
+        return ({**self.configs, **self.secrets}.get(key) or own.get(first_name(key))) or None
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A value of a connection that nobody has set."""
+
+    connection: str
+    key: str
+    """As in `experiment.yaml`: `api_key`, or `secrets.token`."""
+    variable: str
+    """What to set."""
+
+
+class MissingVariables(BusinessFailure):
+    """Connections that are configured in part, or not at all and for which nothing can stand in."""
+
+    def __init__(self, lacking: Iterable[Lacking], where_to_set: str) -> None:
+        self.lacking = tuple(lacking)
+        listed = "\n  ".join(f"{one.variable}: {one.key} of the connection {one.connection!r}" for one in self.lacking)
+        super().__init__(f"Connections lack variables; set them {where_to_set}:\n  {listed}")
 
 
 def resolve(
@@ -68,97 +106,93 @@ def resolve(
 ) -> dict[str, Connection]:
     """The connections that a use case describes, in their order.
 
-    Each is looked for in `environment`, then in `env_file` (which need not exist); a name is also found in capitals. An
-    empty value counts as none. Where none is configured, the connection is to the stand-in model at `stand_in_url`.
+    First the one variable is looked for that holds a whole connection as JSON, under its name or its name in capitals;
+    then `<connection>_<name>` for every `${name}` of the description. Both are looked for in `environment`, then in
+    `env_file` (which need not exist), and an empty value counts as none. A model connection of which nothing is
+    configured is to the stand-in model at `stand_in_url`.
 
     Raises:
+        MissingVariables: listing every variable that is not set.
         BusinessFailure: a configured connection is not valid; it names variable, place, key and what was expected.
     """
-    from_file = _read(env_file)
-    resolved = {}
-    for name in (spec.name for spec in specs):
-        places = ((environment, "the environment"), (from_file, str(env_file)))
-        found = next(
-            (
-                (variable, values[variable], where)
-                for values, where in places
-                for variable in (name, name.upper())
-                if values.get(variable)
-            ),
-            None,
-        )
-        if found is None:
-            resolved[name] = Connection(
-                name=name, api_type="azure", api_base=stand_in_url, api_key="stand-in", stand_in=True
-            )
+    variables = Variables(environment, env_file)
+    resolved: dict[str, Connection] = {}
+    lacking: list[Lacking] = []
+    for spec in specs:
+        found = _resolved(spec, variables, stand_in_url)
+        if isinstance(found, Connection):
+            resolved[spec.name] = found
         else:
-            resolved[name] = _parsed(name, *found)
+            lacking += found
+    if lacking:
+        raise MissingVariables(lacking, variables.where_to_set)
     return resolved
 
 
-def _read(env_file: Path | None) -> dict[str, str]:
-    if env_file is None or not env_file.is_file():
-        return {}
-    from dotenv import dotenv_values
+def _resolved(spec: ConnectionSpec, variables: Variables, stand_in_url: str) -> Connection | list[Lacking]:
+    described = bool(spec.connection_type or spec.values or spec.configs or spec.secrets)
+    whole = variables.find(connection_variables(spec.name))
+    # Beside a description, a variable of that name need not be meant for us: `search=https://…` is something else.
+    if whole is not None and (is_json(whole.value) or not described):
+        kind, values = of_json(spec, whole)
+        return _connection(spec.name, kind, values)
+    kind = type_named(spec.connection_type or spec.values.get("api_type", "")) or AZURE
+    if not described:
+        return _stand_in(spec.name, kind, stand_in_url)
+    collected = Values()
+    lacking: list[Lacking] = []
+    is_set = False
+    for place, key, written in _parts(spec, kind):
+        if reference(written) is None and written and not is_placeholder(written):
+            collected.put(place, key, checked(spec.name, key, written))
+            continue
+        found = variables.find(_variables(spec.name, key, written))
+        if found is None:
+            shown = f"{place}.{key}" if place else key
+            lacking.append(Lacking(spec.name, shown, f"{spec.name}_{reference(written) or key}"))
+        else:
+            is_set = True
+            collected.put(place, key, checked(spec.name, key, found))
+    if not lacking:
+        return _connection(spec.name, kind, collected)
+    return _stand_in(spec.name, kind, stand_in_url) if kind.is_model and not is_set else lacking
 
-    try:
-        # interpolate=False: a key may hold `${`, which is no reference.
-        return {name: value or "" for name, value in dotenv_values(env_file, interpolate=False).items()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise BusinessFailure(f"{env_file} cannot be read: {type(error).__name__}. Save it as UTF-8 text.") from error
+
+def _parts(spec: ConnectionSpec, kind: ConnectionType) -> list[tuple[str, str, str]]:
+    """(`configs`, `secrets` or nothing; key; as it is written) of every value; empty for one that is only needed."""
+    parts = [("", key, spec.values.get(key, "")) for key in kind.needs]
+    parts += [("", key, written) for key, written in spec.values.items() if key not in kind.needs and key != "api_type"]
+    parts += [("configs", key, written) for key, written in spec.configs.items()]
+    return parts + [("secrets", key, written) for key, written in spec.secrets.items()]
 
 
-def _address(api_base: str) -> str:
-    """Scheme, host and path: what stands before an `@` or after a `?` may be a secret. Empty: it is no web address."""
-    try:
-        parts = urlsplit(api_base)
-        port = f":{parts.port}" if parts.port is not None else ""
-    except ValueError:
-        return ""
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        return ""
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+def _variables(connection: str, key: str, written: str) -> list[str]:
+    name = reference(written)
+    keys = (name,) if name else names_of(key)
+    return [variable for one in keys for variable in connection_variables(f"{connection}_{one}")]
 
 
-def _cut(value: str) -> str:
-    """A value in an error: its beginning, for a key may have been put in the wrong place."""
-    return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
-
-
-def _parsed(name: str, variable: str, text: str, where: str) -> Connection:
-    # No error below may show the text, nor chain the parser's error, which holds it: the text has the key in it.
-    place = f"The connection {variable!r} in {where}"
-    try:
-        values = json.loads(text)
-    except RecursionError:
-        raise BusinessFailure(f"{place} is nested too deeply; expected is {_EXPECTED}.") from None
-    except ValueError as error:
-        position = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BusinessFailure(f"{place} is not valid JSON{position}; expected is {_EXPECTED}.") from None
-    if not isinstance(values, dict):
-        raise BusinessFailure(f"{place} is a JSON {type(values).__name__}; expected is {_EXPECTED}.")
-    for key in values:
-        if key not in _KEYS:
-            raise BusinessFailure(f"{place} has the unknown key {_cut(key)}; the keys are {', '.join(_KEYS)}.")
-    for key in _REQUIRED:
-        if key not in values:
-            raise BusinessFailure(f"{place} lacks the key {key!r}; expected is {_EXPECTED}.")
-    for key, value in values.items():
-        if not isinstance(value, str) or not value.strip():
-            raise BusinessFailure(f"{place}: {key!r} must be a text that is not empty.")
-        # They become headers and variables: a line break, a NUL or half of a character would fail only there.
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
-            raise BusinessFailure(f"{place}: {key!r} holds a control character or half of a character; remove it.")
-    if not _address(values["api_base"]):
-        raise BusinessFailure(f"{place}: 'api_base' must be an address that starts with https:// (or http://).")
-    kind = values.get("api_type", "azure")
-    if kind not in _TYPES:
-        raise BusinessFailure(f"{place}: 'api_type' is {_cut(kind)}; it must be one of {', '.join(_TYPES)}.")
+def _connection(name: str, kind: ConnectionType, values: Values) -> Connection:
+    own = {**kind.defaults, **values.own}
+    organization = {"organization": own["organization"]} if "organization" in own else {}
     return Connection(
         name=name,
-        api_type=kind,
-        api_base=values["api_base"],
-        api_key=values["api_key"],
-        api_version=values.get("api_version", _DEFAULT_VERSION),
+        api_type=kind.api_type,
+        api_base=own.get("api_base", ""),
+        api_key=own.get("api_key", ""),
+        api_version=own.get("api_version", ""),
+        configs={**organization, **values.configs},
+        secrets=values.secrets,
+    )
+
+
+def _stand_in(name: str, kind: ConnectionType, url: str) -> Connection:
+    # OpenAI's client takes its base address with the version, the others add what they need.
+    return Connection(
+        name=name,
+        api_type=kind.api_type,
+        api_base=f"{url}/v1" if kind is OPENAI else url,
+        api_key=_STAND_IN_KEY,
+        api_version=kind.defaults.get("api_version", ""),
+        stand_in=True,
     )

@@ -7,9 +7,11 @@ import pytest
 
 from shared.connections import Connection, resolve
 from shared.errors import BusinessFailure
+from shared.use_case.model import ConnectionSpec
 
 SECRET = "sk-very-secret-0123456789"
 STAND_IN = "http://127.0.0.1:7073"
+NAMED = [ConnectionSpec("aoai")]
 
 
 def line(**changes: object) -> str:
@@ -24,7 +26,7 @@ def line(**changes: object) -> str:
 
 
 def found(text: str) -> Connection:
-    return resolve(["aoai"], environment={"aoai": text}, env_file=None, stand_in_url=STAND_IN)["aoai"]
+    return resolve(NAMED, environment={"aoai": text}, env_file=None, stand_in_url=STAND_IN)["aoai"]
 
 
 def test_a_connection_comes_from_the_environment() -> None:
@@ -41,7 +43,7 @@ def test_several_connections_come_from_one_env_file(tmp_path: Path) -> None:
         encoding="utf-8",
     )
 
-    connections = resolve(["other", "aoai"], environment={}, env_file=env_file, stand_in_url=STAND_IN)
+    connections = resolve([ConnectionSpec("other"), *NAMED], environment={}, env_file=env_file, stand_in_url=STAND_IN)
 
     assert list(connections) == ["other", "aoai"]
     assert connections["aoai"].api_key == SECRET
@@ -53,7 +55,7 @@ def test_the_environment_goes_before_the_file_and_capitals_are_found(tmp_path: P
     env_file.write_text(f"aoai={line(api_base='https://file.example.com')}\n", encoding="utf-8")
 
     connection = resolve(
-        ["aoai"],
+        NAMED,
         environment={"AOAI": line(api_base="https://environment.example.com")},
         env_file=env_file,
         stand_in_url=STAND_IN,
@@ -67,14 +69,14 @@ def test_a_key_may_hold_what_looks_like_a_reference(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text(f"aoai={line(api_key='a${HOME}#b=c')}\n", encoding="utf-8")
 
-    connection = resolve(["aoai"], environment={}, env_file=env_file, stand_in_url=STAND_IN)["aoai"]
+    connection = resolve(NAMED, environment={}, env_file=env_file, stand_in_url=STAND_IN)["aoai"]
 
     assert connection.api_key == "a${HOME}#b=c"
 
 
 @pytest.mark.parametrize("environment", [{}, {"aoai": ""}, {"other": line()}])
 def test_without_a_connection_the_stand_in_answers_and_says_so(environment: dict[str, str], tmp_path: Path) -> None:
-    connection = resolve(["aoai"], environment=environment, env_file=tmp_path / "missing.env", stand_in_url=STAND_IN)[
+    connection = resolve(NAMED, environment=environment, env_file=tmp_path / "missing.env", stand_in_url=STAND_IN)[
         "aoai"
     ]
 
@@ -110,7 +112,7 @@ def test_type_and_version_have_defaults() -> None:
         (line(api_version="\ud83d"), "'api_version' holds a control character or half of a character"),
         (line(**{"k" * 21: "x"}), f"unknown key '{'k' * 20}…'"),
         (line(api_type=SECRET), "'api_type' is 'sk-very-secret-01234…'"),
-        (line(api_type="azur"), "'api_type' is 'azur'; it must be one of azure, openai"),
+        (line(api_type="azur"), "'api_type' is 'azur'; it must be one of azure, openai, azure_ai_search"),
     ],
 )
 def test_a_wrong_connection_is_refused_with_its_place_and_without_its_key(text: str, told: str) -> None:
@@ -129,7 +131,7 @@ def test_an_error_in_the_file_names_the_file(tmp_path: Path) -> None:
     env_file.write_text("aoai={broken\n", encoding="utf-8")
 
     with pytest.raises(BusinessFailure, match=r"'aoai' in .*\.env is not valid JSON"):
-        resolve(["aoai"], environment={}, env_file=env_file, stand_in_url=STAND_IN)
+        resolve(NAMED, environment={}, env_file=env_file, stand_in_url=STAND_IN)
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     env_file.write_bytes(b"aoai=\xff\xfe")
 
     with pytest.raises(BusinessFailure, match="UTF-8"):
-        resolve(["aoai"], environment={}, env_file=env_file, stand_in_url=STAND_IN)
+        resolve(NAMED, environment={}, env_file=env_file, stand_in_url=STAND_IN)
 
 
 def test_the_key_shows_in_no_representation() -> None:
