@@ -12,6 +12,8 @@ from genaiops.stand_in_model.reading import Reading, read
 from genaiops.stand_in_model.rules.classification import Classification
 from genaiops.stand_in_model.rules.extraction import Extraction
 from genaiops.stand_in_model.rules.fallback import Fallback
+from genaiops.stand_in_model.rules.judging import Judging
+from genaiops.stand_in_model.rules.passages import GroundedAnswers
 from genaiops.stand_in_model.rules.replies import Replies
 
 
@@ -29,7 +31,7 @@ class Rule(Protocol):
         ...
 
 
-RULES: Final[tuple[Rule, ...]] = (Extraction(), Classification(), Replies(), Fallback())
+RULES: Final[tuple[Rule, ...]] = (Judging(), GroundedAnswers(), Extraction(), Classification(), Replies(), Fallback())
 """In the order in which they are asked; the last one takes everything."""
 
 
