@@ -1,6 +1,7 @@
 """Mappings: how a dataset's columns and a run's outputs become a flow's inputs. Pure.
 
-A mapping is `${data.column}`, `${run.outputs.name}`, `${run.inputs.name}` or, being anything else, a constant.
+A mapping is `${data.column}`, `${run.outputs.name}`, `${run.inputs.name}` or, being anything else, a constant. What
+evaluators that call the flow themselves write as `${target.name}` is an output of the run: it is not called again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ class Origin(StrEnum):
     RUN_INPUTS = "run.inputs"
 
 
+_ORIGINS: Final = {**{origin.value: origin for origin in Origin}, "target": Origin.RUN_OUTPUTS}
+"""The words before a name."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """A mapping that is no constant."""
@@ -41,8 +46,8 @@ def reference(mapping: object) -> Reference | None:
     match = _EXPRESSION.fullmatch(mapping) if isinstance(mapping, str) else None
     if match is None:
         return None
-    for origin in Origin:
-        prefix = f"{origin.value}."
+    for word, origin in _ORIGINS.items():
+        prefix = f"{word}."
         if match[1].startswith(prefix) and len(match[1]) > len(prefix):
             return Reference(origin, match[1].removeprefix(prefix))
     raise Malformed(f"{mapping!r} refers to nothing: expected ${{data.<column>}} or ${{run.outputs.<output>}}.")

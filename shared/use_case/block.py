@@ -30,9 +30,17 @@ class Block:
 
     def problem(self, message: str, *keys: str | int) -> None:
         """Note a problem at this block, or at a key below it."""
+        self.problems.add(*self.place(*keys), message)
+
+    def warn(self, message: str, *keys: str | int) -> None:
+        """Note what is odd but harmless at this block, or at a key below it."""
+        self.problems.warn(*self.place(*keys), message)
+
+    def place(self, *keys: str | int) -> tuple[str, int, str]:
+        """File, line and key of this block, or of a key below it, as problems show them."""
         path = (*self.path, *keys)
         key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "file"
-        self.problems.add(self.document.file, self.document.line(*path), key, message)
+        return self.document.file, self.document.line(*path), key
 
     def child(self, key: str | int) -> Block:
         """The value under a key (None where there is no such key)."""

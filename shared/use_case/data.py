@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from shared.datasets.facts import DatasetFacts, inspect
 from shared.datasets.mapping import Origin, Reference, reference
+from shared.datasets.read import rows
 from shared.errors import Malformed
 from shared.use_case.block import Block
 from shared.use_case.flow_facts import FlowFacts
@@ -16,6 +19,20 @@ from shared.use_case.problems import one_of
 from shared.use_case.sources import dataset_file, is_inside
 
 KEYS = ("name", "source", "description", "mappings", "max_rows")
+Assets = Callable[[str, str | None], Path | None]
+"""(name, version or None for the latest) of a data asset → a local file of it; None: there is no such asset."""
+ASSET: Final = "azureml:"
+_ASSET: Final = re.compile(r"azureml:([A-Za-z0-9][A-Za-z0-9._-]{0,254})(?::([A-Za-z0-9][A-Za-z0-9._-]{0,29}))?")
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a `source` means."""
+
+    path: Path | None = None
+    """The file in the use case; None for a data asset."""
+    readable: Path | None = None
+    """The file whose columns are checked."""
 
 
 def used_rows(dataset: Dataset, facts: DatasetFacts) -> int:
@@ -23,15 +40,41 @@ def used_rows(dataset: Dataset, facts: DatasetFacts) -> int:
     return facts.rows if dataset.max_rows is None else min(dataset.max_rows, facts.rows)
 
 
+def _has_same_rows(one: Dataset, other: Dataset) -> bool:
+    """Whether two blocks mean the same rows of the same file or asset."""
+    return (one.path or one.source, one.max_rows) == (other.path or other.source, other.max_rows)
+
+
+def _begins_with(path: Path | None, column: str) -> bool:
+    """Whether the first row of a file has the column: what prompt flow goes by as well."""
+    try:
+        return path is not None and column in next(iter(rows(path, path.name)))
+    except (Malformed, OSError):
+        return False
+
+
 class DataReader:
     """Reads the dataset blocks of one use case. Each file is read once."""
 
-    def __init__(self, folder: Path, outside: Path | None, flow: FlowFacts | None, read_data: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        outside: Path | None,
+        flow: FlowFacts | None,
+        *,
+        supplied: Collection[str],
+        read_data: bool,
+        assets: Assets | None,
+    ) -> None:
         self.folder = folder
         self.outside = outside
         self.flow = flow
+        self.supplied = supplied
+        """Inputs of the standard flow that a parameter gives a value."""
         self.read_data = read_data
+        self.assets = assets
         self.datasets: dict[str, Dataset] = {}
+        self.files: dict[str, _File] = {}
         self.truths: dict[str, Dataset] = {}
         """The evaluators' own datasets: a name means one file, whichever evaluator uses it."""
         self.facts: dict[Path, DatasetFacts | None] = {}
@@ -46,10 +89,11 @@ class DataReader:
                 item.problem(f"there is another dataset named {name!r}; names must differ", "name")
             if "reference" in item:
                 item.problem("only an evaluator's dataset refers to another one; remove this key", "reference")
-            path = self.file(item, required=True)
-            mappings = self.mappings(item, self.flow, path, None)
+            file = self.file(item)
+            mappings = self.mappings(item, self.flow, file, None)
             if name and name not in self.datasets:
-                self.datasets[name] = self.dataset(item, name, path, mappings, None)
+                self.datasets[name] = self.dataset(item, name, file, mappings, None)
+                self.files[name] = file
         if not block.value:
             block.problem("there is no dataset; expected a list with at least one `- name: …`")
         return tuple(self.datasets.values())
@@ -83,14 +127,13 @@ class DataReader:
             if belongs_to in found:
                 item.problem(f"this evaluator has another dataset for {belongs_to!r}; keep one", "name")
                 continue
-            path = self.file(item, required=True) if own else self.datasets[belongs_to].path
-            mappings = self.mappings(item, flow, path, self.flow)
-            found[belongs_to] = self.dataset(item, name, path, mappings, belongs_to if own else None)
-            if own:
-                first = self.truths.setdefault(name, found[belongs_to])
-                if (first.path, first.max_rows) != (found[belongs_to].path, found[belongs_to].max_rows):
-                    item.problem(f"another evaluator has a dataset {name!r} with other rows; rename one", "name")
-            self.check_rows(item, self.datasets[belongs_to], found[belongs_to])
+            file = self.file(item) if own else self.files[belongs_to]
+            mappings = self.mappings(item, flow, file, self.flow)
+            truth = self.dataset(item, name, file, mappings, belongs_to if own else None)
+            found[belongs_to] = truth
+            if own and not _has_same_rows(truth, self.truths.setdefault(name, truth)):
+                item.problem(f"another evaluator has a dataset {name!r} with other rows; rename one", "name")
+            self.check_rows(item, belongs_to, truth, file)
         if not block.value:
             block.problem("there is no dataset; expected at least one `- name: …` with `mappings`")
         return list(found.values())
@@ -101,89 +144,127 @@ class DataReader:
         return source in (None, dataset.source) and reference_ in (None, dataset.name)
 
     def dataset(
-        self, item: Block, name: str, path: Path | None, mappings: Mapping[str, object], belongs_to: str | None
+        self, item: Block, name: str, file: _File, mappings: Mapping[str, object], belongs_to: str | None
     ) -> Dataset:
         """The value of a block."""
         base = self.datasets.get(name)
         return Dataset(
             name=name,
             source=item.text("source") or (base.source if base else ""),
-            path=path or self.folder,
+            path=file.path,
             description=item.text("description", default=base.description if base else "") or "",
             mappings=mappings,
             reference=belongs_to,
             max_rows=item.integer("max_rows", 1, 10_000_000) or (base.max_rows if base else None),
         )
 
-    def file(self, item: Block, *, required: bool) -> Path | None:
-        """The file of a block's `source`, read to see whether it is well-formed."""
-        source = item.text("source", required=required)
+    def file(self, item: Block) -> _File:
+        """What a block's `source` means, read to see whether it is well-formed."""
+        source = item.text("source", required=True)
         if source is None:
-            return None
-        if source.startswith("azureml:"):
-            item.problem(f"{source!r} is a data asset; expected the path of a .jsonl or .csv file", "source")
-            return None
+            return _File()
+        if source.startswith(ASSET):
+            return self.asset(item, source)
         path = dataset_file(source, self.folder, self.outside)
         if path is None:
             places = ["the use case folder", "its data/", *([f"data/{self.outside.name}/"] if self.outside else [])]
             hint = "" if is_inside(source) else "; it must be a relative path without `..`"
             item.problem(f"there is no file {source!r} in {', '.join(places)}{hint}", "source")
-            return None
+            return _File()
+        self.inspect(item, path, source)
+        return _File(path, path)
+
+    def asset(self, item: Block, source: str) -> _File:
+        """A data asset; its columns can be checked where `assets` gives a file of it."""
+        match = _ASSET.fullmatch(source)
+        if match is None:
+            form = "expected azureml:<name>:<version>, or azureml:<name> for the latest"
+            item.problem(f"{source[:80]!r} names no data asset; {form} (letters, digits, `.`, `_`, `-`)", "source")
+            return _File()
+        if self.assets is None or not self.read_data:
+            return _File()
+        path = self.assets(match[1], match[2])
+        if path is None:
+            version = f" of version {match[2]}" if match[2] else ""
+            item.problem(f"there is no data asset {match[1]!r}{version}; register it, or name another one", "source")
+            return _File()
+        self.inspect(item, path, path.name)
+        return _File(None, path)
+
+    def inspect(self, item: Block, path: Path, shown: str) -> None:
+        """Read a file once."""
         if path not in self.facts:
             self.facts[path] = None
             try:
-                self.facts[path] = inspect(path, source) if self.read_data else None
+                self.facts[path] = inspect(path, shown) if self.read_data else None
             except Malformed as error:
                 item.problem(str(error), "source")
-        return path
 
-    def mappings(
-        self, item: Block, target: FlowFacts | None, path: Path | None, run: FlowFacts | None
-    ) -> dict[str, object]:
+    def mappings(self, item: Block, target: FlowFacts | None, file: _File, run: FlowFacts | None) -> dict[str, object]:
         """The complete mappings of a block for the flow `target`; `run` is the flow whose outputs they may use.
 
-        An input that has neither a mapping nor a default takes the column of its own name, as prompt flow does. A
-        mapped name that the flow does not have is dropped, as prompt flow does, where every input of the flow is
-        mapped; else it is taken for a misspelling.
+        As prompt flow does, an unmapped input takes its default, or else the column of its own name; and a mapped name
+        that the flow does not have is dropped, which is worth a warning. Where an input is left without a value, such
+        a name is taken for a misspelling of it.
         """
         block = item.child("mappings")
-        facts = self.facts.get(path) if path else None
+        facts = self.facts.get(file.readable) if file.readable else None
         written: dict[str, Any] = dict(block.value) if block.value is not None and block.mapping() else {}
+        supplied = self.supplied if run is None else ()
         complete = dict(written)
-        if target is not None:
-            unmapped = [name for name in target.inputs if name not in written]
-            for name in written:
-                if name not in target.inputs:
-                    del complete[name]
-                    if unmapped:
-                        block.problem(one_of(name, target.inputs, "input of the flow"), name)
-            for name in unmapped:
-                if target.inputs[name].required:
-                    if facts is None or name in facts.columns:
-                        complete[name] = f"${{data.{name}}}"
-                    else:
-                        block.problem(
-                            f"the flow's input {name!r} has no default and no mapping; "
-                            f"add {name}: ${{data.<column>}} with one of: {', '.join(facts.columns[:20])}"
-                        )
+        missing: list[str] = []
+        for name, spec in target.inputs.items() if target is not None else ():
+            if name in written or name in supplied:
+                continue
+            if spec.required and facts is not None and name not in facts.columns:
+                missing.append(name)
+            elif spec.required or (spec.default is None and _begins_with(file.readable, name)):
+                complete[name] = f"${{data.{name}}}"
+        for name in missing:
+            columns = ", ".join(facts.columns[:20]) if facts is not None else ""
+            block.problem(
+                f"the flow's input {name!r} has no default and no mapping; "
+                f"add {name}: ${{data.<column>}} with one of: {columns}"
+            )
+        for name in written if target is not None and not target.takes_any_input else ():
+            if target is None or name in target.inputs:
+                continue
+            del complete[name]
+            said = one_of(name, target.inputs, "input of the flow")
+            if missing:
+                block.problem(said, name)
+            else:
+                block.warn(f"{said}. It has no effect: every input has a value without it", name)
+        self.check_references(item, block, complete, facts, run)
+        return complete
+
+    def check_references(
+        self,
+        item: Block,
+        block: Block,
+        mappings: Mapping[str, object],
+        facts: DatasetFacts | None,
+        run: FlowFacts | None,
+    ) -> None:
+        """Everything that a mapping refers to is there, in every row that is used."""
         limit = item.child("max_rows").value
-        rows = limit if isinstance(limit, int) else facts.rows if facts else 0
-        for name, mapping in complete.items():
+        used = limit if isinstance(limit, int) else facts.rows if facts else 0
+        for name, mapping in mappings.items():
             try:
                 found = reference(mapping)
             except Malformed as error:
                 block.problem(str(error), name)
                 continue
             if found is not None and found.origin is Origin.DATA:
-                self.check_column(block, name, found.name, facts, rows)
+                self.check_column(block, name, found.name, facts, used)
             elif found is not None:
                 self.check_run(block, name, found, run)
-        return complete
 
-    def check_rows(self, item: Block, experiment: Dataset, truth: Dataset) -> None:
+    def check_rows(self, item: Block, name: str, truth: Dataset, file: _File) -> None:
         """Row i of the truth belongs to row i of the experiment dataset, so that there must be as many."""
-        have = self.facts.get(truth.path) if truth.path else None
-        need = self.facts.get(experiment.path) if experiment.path else None
+        experiment, needed = self.datasets[name], self.files[name]
+        have = self.facts.get(file.readable) if file.readable else None
+        need = self.facts.get(needed.readable) if needed.readable else None
         if have is None or need is None:
             return
         rows, wanted = used_rows(truth, have), used_rows(experiment, need)
@@ -211,5 +292,6 @@ class DataReader:
         elif run is not None:
             outputs = found.origin is Origin.RUN_OUTPUTS
             there = run.outputs if outputs else tuple(run.inputs)
-            if found.name not in there:
+            anything = run.gives_any_output if outputs else run.takes_any_input
+            if found.name not in there and not anything:
                 block.problem(one_of(found.name, there, f"{'output' if outputs else 'input'} of the flow"), name)

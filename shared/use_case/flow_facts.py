@@ -1,224 +1,56 @@
-"""Reads what a DAG flow takes, gives and offers to vary from its `flow.dag.yaml`, without importing prompt flow.
+"""What a flow of any kind takes, gives and offers to vary: read from its files, importing neither engine nor flow.
 
 So a use case is validated and its run matrix planned in milliseconds, wherever prompt flow is not installed as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from shared.use_case.dag import read_dag
+from shared.use_case.flex import read_flex
+from shared.use_case.flow_files import DAG_FILES, FLEX_FILES
 from shared.use_case.flow_model import FlowFacts, FlowInput, NodeSpec
-from shared.use_case.problems import Problems, one_of
-from shared.use_case.tools import tool_connections, tool_inputs
-from shared.use_case.yaml_file import Document, read_yaml
+from shared.use_case.problems import Problems
+from shared.use_case.prompty import read_prompty
+from shared.use_case.python_evaluator import read_python_evaluator
+from shared.use_case.yaml_file import read_yaml
 
 __all__ = ["FLOW_FILE", "FlowFacts", "FlowInput", "NodeSpec", "flow_facts", "read_flow"]
 
-FLOW_FILE: Final = "flow.dag.yaml"
+FLOW_FILE: Final = DAG_FILES[0]
 
 
-def flow_facts(flow: Path) -> FlowFacts:
+def flow_facts(flow: Path, flow_file: str = FLOW_FILE) -> FlowFacts:
     """Read the flow in this folder.
 
+    Args:
+        flow: its folder.
+        flow_file: the file in it that describes the flow; empty for an evaluator without a flow file.
+
     Raises:
-        InvalidUseCase: with every problem of its `flow.dag.yaml`.
+        InvalidUseCase: with every problem of its files.
     """
     problems = Problems()
-    facts = read_flow(flow, FLOW_FILE, problems)
+    facts = read_flow(flow, flow_file, problems, shown=flow_file or flow.name)
     problems.raise_if_any()
     assert facts is not None
     return facts
 
 
-def read_flow(flow: Path, file: str, problems: Problems) -> FlowFacts | None:
-    """As `flow_facts`, but adds to `problems`; None where the file says too little to go on with."""
+def read_flow(flow: Path, flow_file: str, problems: Problems, *, shown: str) -> FlowFacts | None:
+    """As `flow_facts`, but adds to `problems`; None where a file is wrong. `shown` is the name that problems show."""
     before = problems.count
-    document = read_yaml(flow / FLOW_FILE, file, problems)
-    if document is None:
-        return None
-    facts = _FlowReader(flow, document, problems).facts()
+    facts: FlowFacts | None
+    if not flow_file:
+        facts = read_python_evaluator(flow, shown, problems)
+    elif flow_file.endswith(".prompty"):
+        facts = read_prompty(flow / flow_file, shown, problems)
+    else:
+        document = read_yaml(flow / flow_file, shown, problems)
+        if document is None:
+            return None
+        reader = read_flex if flow_file in FLEX_FILES else read_dag
+        facts = reader(flow, document, problems)
     return facts if problems.count == before else None
-
-
-class _FlowReader:
-    """Reads one flow's file, noting every problem."""
-
-    def __init__(self, folder: Path, document: Document, problems: Problems) -> None:
-        self.folder = folder.resolve()
-        self.document = document
-        self.problems = problems
-
-    def problem(self, path: tuple[str | int, ...], message: str) -> None:
-        """Note a problem at a key of the file."""
-        key = ".".join(str(part) for part in path) or "file"
-        self.problems.add(self.document.file, self.document.line(*path), key, message)
-
-    def mapping(self, value: Any, path: tuple[str | int, ...]) -> Mapping[str, Any]:
-        """The value if it is a mapping (or absent); else a problem."""
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            self.problem(path, "must be a mapping of names to values")
-            return {}
-        return value
-
-    def facts(self) -> FlowFacts:
-        """Everything the file says, with its references checked."""
-        top = self.mapping(self.document.value, ())
-        inputs = {
-            name: FlowInput(type=str(spec.get("type", "string")), default=spec.get("default"))
-            for name, spec in self.parts(top, "inputs")
-        }
-        outputs = dict(self.parts(top, "outputs"))
-        variants = dict(self.parts(top, "node_variants"))
-        nodes: dict[str, Mapping[str | None, NodeSpec]] = {}
-        defaults: dict[str, str] = {}
-        places: dict[tuple[str, str | None], tuple[str | int, ...]] = {}
-        listed = top.get("nodes")
-        if not isinstance(listed, list) or not listed:
-            self.problem(("nodes",), "must be a list with at least one node")
-            listed = []
-        for index, node in enumerate(listed):
-            path: tuple[str | int, ...] = ("nodes", index)
-            if not isinstance(node, dict) or not isinstance(node.get("name"), str) or not node["name"]:
-                self.problem(path, "a node must be a mapping with a `name`")
-                continue
-            name = node["name"]
-            if name in nodes:
-                self.problem((*path, "name"), f"there is another node named {name!r}; names must differ")
-            elif node.get("use_variants"):
-                default, specs = self.node_variants(name, variants.get(name), path)
-                nodes[name] = specs
-                defaults[name] = default
-                places.update({(name, v): ("node_variants", name, "variants", str(v), "node") for v in specs})
-            else:
-                nodes[name] = {None: self.spec(node, path, bool(node.get("aggregation")))}
-                places[name, None] = path
-        for name in variants:
-            if name not in nodes:
-                self.problem(("node_variants", name), one_of(name, nodes, "node"))
-        self.check_references(inputs, outputs, nodes, places)
-        self.check_environment(self.mapping(top.get("environment_variables"), ("environment_variables",)))
-        return FlowFacts(inputs=inputs, outputs=tuple(outputs), nodes=nodes, default_variants=defaults)
-
-    def parts(self, top: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The entries of a block whose values are mappings."""
-        for name, value in self.mapping(top.get(key), (key,)).items():
-            yield name, self.mapping(value, (key, name))
-
-    def node_variants(
-        self, name: str, block: Mapping[str, Any] | None, path: tuple[str | int, ...]
-    ) -> tuple[str, Mapping[str | None, NodeSpec]]:
-        """A node's default variant and its variants."""
-        if block is None:
-            self.problem((*path, "use_variants"), f"`node_variants` has no entry {name!r}; add its variants there")
-            return "", {}
-        place = ("node_variants", name)
-        specs: dict[str | None, NodeSpec] = {}
-        for variant, body in self.mapping(block.get("variants"), (*place, "variants")).items():
-            where = (*place, "variants", variant)
-            node = self.mapping(self.mapping(body, where).get("node"), (*where, "node"))
-            if node:
-                specs[variant] = self.spec(node, (*where, "node"), bool(node.get("aggregation")))
-            else:
-                self.problem(where, "must have a `node` with what the node is in this variant")
-        default = str(block.get("default_variant_id"))
-        if default not in specs:
-            self.problem((*place, "default_variant_id"), one_of(default, (str(s) for s in specs), "variant"))
-        return default, specs
-
-    def spec(self, node: Mapping[str, Any], path: tuple[str | int, ...], aggregation: bool) -> NodeSpec:
-        """What a node is, with its source file checked."""
-        kind = str(node.get("type"))
-        if kind not in ("llm", "python", "prompt", "custom_llm"):
-            self.problem((*path, "type"), one_of(kind, ("llm", "python", "prompt"), "node type"))
-        inputs = self.mapping(node.get("inputs"), (*path, "inputs"))
-        source = self.mapping(node.get("source"), (*path, "source"))
-        code: Path | None = None
-        if source.get("type", "code") == "code":
-            code = self.source(source.get("path"), (*path, "source", "path"))
-        connections = [str(node["connection"])] if node.get("connection") else []
-        if kind == "llm" and not connections:
-            self.problem((*path, "connection"), "an llm node needs the name of a connection")
-        if code is not None and kind == "python":
-            wanted = tool_connections(code)
-            connections += [str(inputs[i]) for i in wanted if inputs.get(i) and "${" not in str(inputs[i])]
-        elif code is None and isinstance(inputs.get("connection"), str):
-            connections.append(inputs["connection"])  # a packaged tool: by convention its argument has this name
-        takes = tool_inputs(kind, code) if code is not None else None
-        return NodeSpec(
-            type=kind,
-            inputs=inputs,
-            takes=None if takes is None else takes | frozenset(inputs),
-            connections=tuple(dict.fromkeys(connections)),
-            aggregation=aggregation,
-        )
-
-    def source(self, value: object, path: tuple[str | int, ...]) -> Path | None:
-        """The file of a prompt or tool, which lies in the flow's folder."""
-        if not isinstance(value, str) or not value:
-            self.problem(path, "must be the path of the prompt or Python file")
-            return None
-        target = (self.folder / value).resolve()
-        if not target.is_relative_to(self.folder):
-            self.problem(path, f"{value!r} lies outside the flow's folder; put the file there")
-            return None
-        if not target.is_file():
-            there = (p.name for p in self.folder.iterdir() if p.suffix == target.suffix)
-            self.problem(path, one_of(value, there, "file of the flow's folder"))
-            return None
-        return target
-
-    def check_environment(self, variables: Mapping[str, Any]) -> None:
-        """Every variable is one that a process can have."""
-        for name, value in variables.items():
-            if not name or "=" in name or "\0" in f"{name}{value}":
-                self.problem(
-                    ("environment_variables", name),
-                    f"the variable {name!r} cannot be set: neither name nor value may hold a NUL, nor the name a `=`",
-                )
-
-    def check_references(
-        self,
-        inputs: Mapping[str, FlowInput],
-        outputs: Mapping[str, Mapping[str, Any]],
-        nodes: Mapping[str, Mapping[str | None, NodeSpec]],
-        places: Mapping[tuple[str, str | None], tuple[str | int, ...]],
-    ) -> None:
-        """Every `${…}` names an input or a node, and no node waits for itself."""
-        before: dict[str, set[str]] = {name: set() for name in nodes}
-        for (name, variant), path in places.items():
-            for key, value in nodes[name][variant].inputs.items():
-                before[name] |= self.reference(value, (*path, "inputs", key), inputs, nodes)
-        for name, output in outputs.items():
-            if not isinstance(output.get("reference"), str):
-                self.problem(("outputs", name, "reference"), "must be `${<node>.output}`")
-            self.reference(output.get("reference"), ("outputs", name, "reference"), inputs, nodes)
-        while ready := [name for name, waits in before.items() if not waits & before.keys()]:
-            for name in ready:
-                del before[name]
-        if before:
-            self.problem(("nodes",), f"these nodes wait for each other: {', '.join(sorted(before))}; break the circle")
-
-    def reference(
-        self,
-        value: object,
-        path: tuple[str | int, ...],
-        inputs: Mapping[str, FlowInput],
-        nodes: Mapping[str, object],
-    ) -> set[str]:
-        """The node that a value refers to, if any; a problem where there is none of that name."""
-        if not isinstance(value, str) or not value.startswith("${") or not value.endswith("}"):
-            return set()
-        head, _, rest = value[2:-1].strip().partition(".")
-        if head == "inputs":
-            name = rest.partition(".")[0].partition("[")[0]
-            if name not in inputs:
-                self.problem(path, one_of(name, inputs, "input of the flow"))
-            return set()
-        if head not in nodes:
-            self.problem(path, one_of(head, nodes, "node"))
-            return set()
-        return {head}

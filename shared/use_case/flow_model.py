@@ -80,6 +80,9 @@ class FlowFacts:
     calls_model: bool = True
     """Of a flow without nodes: whether its code is taken to call a model, once a line."""
 
+    named_connections: tuple[str, ...] = ()
+    """Of a flow without nodes: the connections that its files name (`init` values, a prompty's model)."""
+
     @property
     def variants(self) -> Mapping[str, tuple[str, ...]]:
         """Node → its variants as the file orders them, for the nodes that have variants."""
@@ -87,8 +90,9 @@ class FlowFacts:
 
     @property
     def connections(self) -> tuple[str, ...]:
-        """Every connection that a node of any variant uses, by name."""
-        return tuple(sorted({c for specs in self.nodes.values() for spec in specs.values() for c in spec.connections}))
+        """Every connection that the flow, with any variant of its nodes, uses, by name."""
+        of_nodes = {c for specs in self.nodes.values() for spec in specs.values() for c in spec.connections}
+        return tuple(sorted({*self.named_connections, *of_nodes}))
 
     def chosen(self, variants: Mapping[str, str]) -> Mapping[str, NodeSpec]:
         """The nodes with these variants chosen, the others at their default."""

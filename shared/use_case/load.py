@@ -6,20 +6,22 @@ name or flow). Then the blocks are checked against each other, the flows, and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from shared.names import checked
-from shared.use_case import members, options
+from shared.use_case import members, options, variation
 from shared.use_case.block import Block
 from shared.use_case.connections_block import connections
-from shared.use_case.data import DataReader
+from shared.use_case.data import Assets, DataReader
 from shared.use_case.deployment_block import deployment
 from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
+from shared.use_case.flow_files import FlowPlace, find_flow
 from shared.use_case.model import Evaluator, UseCase
 from shared.use_case.problems import InvalidUseCase, Problems, one_of
-from shared.use_case.sources import EXPERIMENT, flow_folder, flows_in, overlays
+from shared.use_case.sources import EXPERIMENT, overlays
 from shared.use_case.yaml_file import Document, read_yaml
 
 __all__ = ["DEFAULT_ENVIRONMENT", "InvalidUseCase", "load"]
@@ -37,6 +39,9 @@ KEYS: Final = (
     "evaluators",
     "runtime",
     "parameters",
+    "strategy",
+    "repeat",
+    "budget",
     "gates",
     "approval",
     "deployment",
@@ -48,7 +53,13 @@ KEYS: Final = (
 
 
 def load(
-    folder: Path, environment: str, *, data: Path | None, name: str | None = None, read_data: bool = True
+    folder: Path,
+    environment: str,
+    *,
+    data: Path | None,
+    name: str | None = None,
+    read_data: bool = True,
+    assets: Assets | None = None,
 ) -> UseCase:
     """Read and validate a use case.
 
@@ -59,6 +70,8 @@ def load(
             own, as an unpacked bundle does.
         name: the use case that this folder must be; None: any.
         read_data: whether the datasets are read to check their columns; False for a use case that was checked before.
+        assets: (name, version or None for the latest) → a local file of that data asset, or None where there is no
+            such asset; without it, the columns of data assets are not checked.
 
     Raises:
         InvalidUseCase: with every problem that was found.
@@ -66,10 +79,10 @@ def load(
     """
     checked(environment, "environment")
     problems = Problems()
-    use_case = _Loader(folder.resolve(), problems, data, read_data).load(environment, name)
+    use_case = _Loader(folder.resolve(), problems, data, read_data, assets).load(environment, name)
     problems.raise_if_any()
     assert use_case is not None
-    return use_case
+    return replace(use_case, warnings=tuple(problems.warnings))
 
 
 @dataclass(frozen=True)
@@ -78,17 +91,23 @@ class _Flow:
 
     folder: Path
     facts: FlowFacts | None
+    file: str = FLOW_FILE
+    block: Block | None = None
+    """What names it; None where it was not found."""
 
 
 class _Loader:
     """Reads one use case; everything wrong goes to `problems`."""
 
-    def __init__(self, folder: Path, problems: Problems, data: Path | None, read_data: bool) -> None:
+    def __init__(
+        self, folder: Path, problems: Problems, data: Path | None, read_data: bool, assets: Assets | None
+    ) -> None:
         self.folder = folder
         self.problems = problems
         self.data = data
         self.read_data = read_data
-        self.flows: dict[Path, FlowFacts | None] = {}
+        self.assets = assets
+        self.flows: dict[FlowPlace, FlowFacts | None] = {}
         self.used: dict[str, Block] = {}
         """Connection → the block that names the flow that uses it."""
 
@@ -103,16 +122,23 @@ class _Loader:
         name = base.name("name")
         if name and asked_for not in (None, name):
             base.problem(f"is {name!r}, but the use case {asked_for!r} was asked for; ask for {name!r}", "name")
-        flow = self.flow(base, name)
+        flow = self.flow(base, name, evaluator=False)
 
         def holder(key: str) -> Block:
             return overlay if overlay is not None and key in overlay else base
 
+        parameters = variation.parameters(holder("parameters").child("parameters"), flow.facts)
+        strategy, choices = variation.strategy(holder("strategy").child("strategy"), flow.facts)
+        self.check_init(flow, parameters)
+        for connection, key in variation.connections_in(parameters).items():
+            self.used.setdefault(connection, holder("parameters").child("parameters").child(key))
         reader = DataReader(
             folder=self.folder,
             outside=self.data / name if self.data is not None and name else None,
             flow=flow.facts,
+            supplied={key.removeprefix("inputs.") for key in parameters if key.startswith("inputs.")},
             read_data=self.read_data,
+            assets=self.assets,
         )
         datasets = reader.experiment_datasets(holder("datasets").child("datasets"))
         evaluators = self.evaluators(holder("evaluators").child("evaluators"), reader, base)
@@ -124,10 +150,15 @@ class _Loader:
             environment=environment,
             description=holder("description").text("description", default="") or "",
             flow=flow.folder,
+            flow_file=flow.file,
             datasets=datasets,
             evaluators=evaluators,
             connections=connections(holder("connections").child("connections"), self.used),
-            parameters=options.parameters(holder("parameters").child("parameters"), flow.facts),
+            parameters=parameters,
+            strategy=strategy,
+            choices=choices,
+            repeat=variation.repeat(holder("repeat")),
+            budget=variation.budget(holder("budget").child("budget")),
             gates=options.gates(holder("gates").child("gates"), evaluators),
             approval=options.approval(holder("approval").child("approval"), after_merge=after_merge),
             deployment=to_deploy,
@@ -166,23 +197,27 @@ class _Loader:
         """The whole file as a block."""
         return Block(document, (), document.value, self.problems, self.folder)
 
-    def flow(self, block: Block, name: str) -> _Flow:
+    def flow(self, block: Block, name: str, *, evaluator: bool) -> _Flow:
         """The flow that a block's `flow` (or, without one, its name) means."""
         written = block.text("flow") or name
         key = "flow" if "flow" in block else "name"
-        folder = flow_folder(written, self.folder) if written else None
-        if folder is None:
-            if written:
-                there = one_of(written, flows_in(self.folder), f"folder with a {FLOW_FILE}")
-                block.problem(f"{there} (a path in the use case folder, or a name in its flows/)", key)
+        place = find_flow(written, self.folder, evaluator=evaluator) if written else None
+        if not isinstance(place, FlowPlace):
+            if place is not None:
+                block.problem(place, key)
             return _Flow(self.folder, None)
-        if folder not in self.flows:
-            file = (folder / FLOW_FILE).relative_to(self.folder).as_posix()
-            self.flows[folder] = read_flow(folder, file, self.problems)
-        facts = self.flows[folder]
+        if place not in self.flows:
+            self.flows[place] = read_flow(place.folder, place.file, self.problems, shown=place.shown(self.folder))
+        facts = self.flows[place]
         for connection in facts.connections if facts is not None else ():
             self.used.setdefault(connection, block.child(key))
-        return _Flow(folder, facts)
+        return _Flow(place.folder, facts, place.file, block.child(key))
+
+    def check_init(self, flow: _Flow, parameters: Mapping[str, object]) -> None:
+        """Every argument of a class flow's `__init__` has a value."""
+        for name, spec in flow.facts.init.items() if flow.facts is not None else ():
+            if spec.required and f"init.{name}" not in parameters and flow.block is not None:
+                flow.block.problem(f"the argument {name!r} of its `__init__` has no value; give it one in init.json")
 
     def evaluators(self, block: Block, reader: DataReader, base: Block) -> tuple[Evaluator, ...]:
         """The evaluators, with the datasets that this environment runs.
@@ -200,7 +235,8 @@ class _Loader:
             name = item.name("name")
             if any(evaluator.name == name for evaluator in found):
                 item.problem(f"there is another evaluator named {name!r}; names must differ", "name")
-            flow = self.flow(item, name)
+            flow = self.flow(item, name, evaluator=True)
+            self.check_init(flow, {})
             datasets = reader.evaluator_datasets(item.child("datasets"), flow.facts, elsewhere)
-            found.append(Evaluator(name=name, flow=flow.folder, datasets=tuple(datasets)))
+            found.append(Evaluator(name=name, flow=flow.folder, datasets=tuple(datasets), flow_file=flow.file))
         return tuple(found)

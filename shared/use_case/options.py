@@ -1,58 +1,17 @@
-"""The optional blocks of `experiment.yaml`: parameters, gates, approval, and single values.
+"""The optional blocks of `experiment.yaml`: gates, approval, and single values.
 
 Each reader checks its block alone and against what the flow and the other blocks offer.
 """
 
 from __future__ import annotations
 
-import json
 import math
 
 from shared.use_case.block import Block
-from shared.use_case.flow_facts import FlowFacts
-from shared.use_case.model import Approval, Evaluator, Gate, Gates, Reuse
+from shared.use_case.model import Approval, Evaluator, Gate, Gates, Reuse, UseCase
 from shared.use_case.problems import one_of
 
 LONGEST_TIMEOUT_MINUTES = 7 * 24 * 60
-
-
-def parameters(block: Block, facts: FlowFacts | None) -> dict[str, tuple[object, ...]]:
-    """`parameters`: `<node>.<input>` → the values to try."""
-    found: dict[str, tuple[object, ...]] = {}
-    for entry in block.entries():
-        key = str(entry.path[-1])
-        values = entry.items()
-        if not values and entry.value in (None, []):
-            entry.problem("needs a list of one or more values; the first is the default")
-        seen: list[str] = []
-        for value in values:
-            text = json.dumps(value.value, sort_keys=True)
-            if text in seen:
-                value.problem(f"{text} is there twice; remove one"[:200])
-            if "NaN" in text or "Infinity" in text or (isinstance(value.value, str) and value.value.startswith("${")):
-                value.problem(f"is {text}; expected a constant"[:200])
-            seen.append(text)
-        _known_input(entry, key, facts)
-        found[key] = tuple(value.value for value in values)
-    return found
-
-
-def _known_input(entry: Block, key: str, facts: FlowFacts | None) -> None:
-    node, dot, name = key.partition(".")
-    if not dot or not name:
-        entry.problem(f"{key!r} must have the form <node>.<input>, for example `classify.temperature`")
-        return
-    if facts is None:
-        return
-    if node not in facts.nodes:
-        entry.problem(one_of(node, facts.nodes, "node of the flow"))
-        return
-    takes = facts.takes(node)
-    if takes is not None and name not in takes:
-        entry.problem(one_of(name, takes, f"input of the node {node!r}"))
-        return
-    if any(str(spec.inputs.get(name, "")).startswith("${") for spec in facts.nodes[node].values()):
-        entry.problem("this input is fed by the flow, so that a constant would cut it off; choose another input")
 
 
 def gates(block: Block, evaluators: tuple[Evaluator, ...]) -> Gates:
@@ -116,9 +75,9 @@ def approval(block: Block, *, after_merge: bool) -> Approval:
 def reuse(block: Block) -> Reuse:
     """`reuse`: what of earlier chains may be taken."""
     if block.value is None:
-        return Reuse.NONE
+        return UseCase.reuse
     try:
         return Reuse(str(block.value))
     except ValueError:
         block.problem(one_of(block.value, [r.value for r in Reuse], "kind of reuse"))
-        return Reuse.NONE
+        return UseCase.reuse

@@ -38,6 +38,8 @@ class Problems:
     """At most `MOST_SHOWN`."""
     more: int = 0
     """Problems beyond those: counted only."""
+    warnings: list[Problem] = field(default_factory=list)
+    """What is odd but harmless; as many at most."""
     _known: set[Problem] = field(default_factory=set, repr=False)
 
     @property
@@ -60,6 +62,12 @@ class Problems:
             self.more += 1
         else:
             self.found.append(problem)
+
+    def warn(self, file: str, line: int, key: str, message: str) -> None:
+        """Note what is odd but harmless, once."""
+        warning = Problem(file=file, line=line, key=key, message=message)
+        if warning not in self.warnings and len(self.warnings) < MOST_SHOWN:
+            self.warnings.append(warning)
 
     def raise_if_any(self) -> None:
         """Raises InvalidUseCase with everything that was found."""

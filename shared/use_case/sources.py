@@ -1,4 +1,4 @@
-"""Where a use case's files are: flows inside its folder, datasets in its folder, its `data/`, or `data/<use case>/`.
+"""Where a use case's files are: datasets in its folder, its `data/`, or `data/<use case>/`.
 
 No path may leave those places, however it is written.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from shared.use_case.flow_facts import FLOW_FILE
 from shared.use_case.problems import Problems
 from shared.use_case.yaml_file import read_yaml
 
@@ -40,20 +39,6 @@ def dataset_file(source: str, folder: Path, outside: Path | None) -> Path | None
     """The file that a dataset's `source` means; `outside` is `data/<use case>`. None: there is none."""
     roots = [folder, folder / "data", *([outside] if outside else [])]
     return next((found for root in roots if (found := file_in(root, source)) is not None), None)
-
-
-def flow_folder(written: str, folder: Path) -> Path | None:
-    """The folder that `flow` means: a path in the use case folder, or a name in its `flows/`. None: there is none."""
-    for candidate in (written, f"flows/{written}"):
-        found = file_in(folder, f"{candidate}/{FLOW_FILE}")
-        if found is not None:
-            return found.parent
-    return None
-
-
-def flows_in(folder: Path) -> list[str]:
-    """The flows that `flow` may name, for error messages."""
-    return sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"flows/*/{FLOW_FILE}"))
 
 
 def outside_files(folder: Path, data: Path | None) -> dict[str, Path]:

@@ -9,6 +9,9 @@ import ast
 from pathlib import Path
 from typing import Final
 
+from shared.use_case.code import parsed
+from shared.use_case.problems import Problems
+
 MODEL_INPUTS: Final = frozenset(
     {
         "deployment_name",
@@ -67,6 +70,26 @@ def tool_connections(code: Path) -> frozenset[str]:
         for argument in _arguments(signature)
         if argument.annotation is not None and "Connection" in ast.unparse(argument.annotation)
     )
+
+
+def fault(kind: str, code: Path) -> tuple[int, str, str] | None:
+    """(line, key, message) of what is wrong with the text of a prompt or a tool; None: it can be read."""
+    from jinja2 import Environment, TemplateSyntaxError
+
+    if kind == "python":
+        problems = Problems()
+        parsed(code, code.name, problems)
+        return next(((p.line, p.key, p.message) for p in problems.found), None)
+    try:
+        Environment(autoescape=True).parse(code.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return line, "prompt", f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file in UTF-8 encoding"
+    except TemplateSyntaxError as error:
+        return error.lineno, "prompt", f"is not a valid Jinja template: {error.message}"
+    except RecursionError:
+        return 0, "prompt", "is nested too deeply for a Jinja template"
+    return None
 
 
 def _template_variables(code: Path) -> frozenset[str] | None:

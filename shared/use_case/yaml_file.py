@@ -24,6 +24,8 @@ DEEPEST: Final = 50
 """Levels of nesting."""
 MOST_VALUES: Final = 50_000
 """Values of a file once its aliases are expanded."""
+LONGEST_NUMBER: Final = 1024
+"""Bits of a whole number: Python refuses to write very long ones as texts, also in an error's."""
 
 Path_ = tuple[str | int, ...]
 _TAG: Final = "tag:yaml.org,2002:"
@@ -67,26 +69,35 @@ class _ShallowComposer(Composer):
 
 def read_yaml(path: Path, file: str, problems: Problems, *, may_be_empty: bool = False) -> Document | None:
     """Read a file; None if it cannot be read, with the reason in `problems`."""
+    text = read_text(path, file, problems)
+    return None if text is None else parse_yaml(text, file, problems, may_be_empty=may_be_empty)
+
+
+def read_text(path: Path, file: str, problems: Problems) -> str | None:
+    """The text of a file with YAML in it, or JSON; None if it cannot be read, with the reason in `problems`."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        problems.add(file, 0, "file", f"cannot be read ({error.strerror}); expected a YAML file at this path")
+        problems.add(file, 0, "file", f"cannot be read ({error.strerror}); expected a file at this path")
         return None
     if len(content) > LARGEST_FILE:
         problems.add(file, 0, "file", f"has {len(content):,} bytes; at most {LARGEST_FILE:,} are allowed")
         return None
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         problems.add(
             file, line, "file", f"byte 0x{content[error.start]:02x} is not UTF-8; save the file in UTF-8 encoding"
         )
         return None
-    return _parse(text, file, problems, may_be_empty)
 
 
-def _parse(text: str, file: str, problems: Problems, may_be_empty: bool) -> Document | None:
+def parse_yaml(
+    text: str, file: str, problems: Problems, *, first_line: int = 1, may_be_empty: bool = False
+) -> Document | None:
+    """As `read_yaml`, of a text that begins on the line `first_line` of the file."""
+    text = "\n" * (first_line - 1) + text
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _ShallowComposer
     try:
@@ -192,12 +203,18 @@ class _Reader:
         match str(node.tag).removeprefix(_TAG):
             case "null" | "bool" | "int" | "float":
                 try:
-                    return self.yaml.constructor.construct_object(node)
+                    value = self.yaml.constructor.construct_object(node)
                 except (ValueError, YAMLError):
                     self.problems.add(
                         self.file, node.start_mark.line + 1, str(node.value)[:40], "is not a value that YAML knows"
                     )
                     return None
+                if isinstance(value, int) and value.bit_length() > LONGEST_NUMBER:
+                    self.problems.add(
+                        self.file, node.start_mark.line + 1, str(node.value)[:40], "is too large for a number"
+                    )
+                    return None
+                return value
             case "str" | "timestamp" | "value":
                 return str(node.value)
             case tag:

@@ -15,7 +15,7 @@ from shared.errors import BusinessFailure, InvalidName, Malformed
 from shared.use_case.bundle import make
 from shared.use_case.flow_facts import flow_facts
 from shared.use_case.load import InvalidUseCase, load
-from shared.use_case.model import Problem, Reuse
+from shared.use_case.model import ConnectionSpec, Problem, Reuse
 from tests.unit.use_case_folder import EXPERIMENT, FLOW, change, put, written
 
 
@@ -51,14 +51,14 @@ def test_a_valid_folder_becomes_values_that_need_no_further_checks(folder: Path)
     truth = use_case.evaluators[0].datasets[0]
     assert (truth.name, truth.reference) == ("truth", "train")
     assert truth.path == folder.parents[1] / "data" / "greetings" / "truth.csv"
-    assert use_case.connections == ("aoai",)
+    assert [connection.name for connection in use_case.connections] == ["aoai"]
     assert use_case.parameters == {"classify.temperature": (0, 0.7)}
     assert use_case.gates.choose_by == ("scores", "accuracy")
     assert use_case.gates.checks[0].at_least == 0.5
     assert use_case.approval.approvers == ("ann@example.org",)
     assert use_case.deployment is not None
     assert use_case.deployment.sample_request == folder / "sample.json"
-    assert use_case.reuse is Reuse.NONE
+    assert use_case.reuse is Reuse.LINES
 
 
 def test_a_minimal_file_of_the_template_needs_no_block_of_ours(folder: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_minimal_file_of_the_template_needs_no_block_of_ours(folder: Path) -> 
     )
     use_case = load(folder, "dev", data=None)
     assert use_case.flow.name == "standard"
-    assert use_case.connections == ("aoai",), "without the block, those that the nodes use"
+    assert use_case.connections == (ConnectionSpec("aoai"),), "without the block, those that the nodes use"
     assert use_case.evaluators == ()
     assert use_case.deployment is None
 
@@ -184,12 +184,22 @@ def test_an_environment_that_is_no_name_is_refused_before_it_becomes_a_path(fold
         ("name: greetings\n", "name: Grüße\n", "name", "is not a valid name"),
         ("name: greetings\n", "name: a/b\n", "name", "is not a valid name"),
         ("flow: flows/standard", "flow: flows/standrad", "flow", "did you mean 'flows/standard'?"),
-        ("flow: flows/standard", "flow: ../greetings/flows/standard", "flow", "is no folder with a flow.dag.yaml"),
+        (
+            "flow: flows/standard",
+            "flow: ../greetings/flows/standard",
+            "flow",
+            "is no flow; did you mean 'flows/standard'?",
+        ),
         ("api_key: ${api_key}", "api_key: sk-123", "connections[0].api_key", "secret in clear"),
         ("- name: aoai", "- name: other", "flow", "connection 'aoai', which `connections` does not list"),
         ("source: data/train.jsonl", "source: data/trian.jsonl", "datasets[0].source", "there is no file"),
         ("source: data/train.jsonl", "source: ../../x.jsonl", "datasets[0].source", "without `..`"),
-        ("source: data/train.jsonl", "source: azureml:train:1", "datasets[0].source", "expected the path of a .jsonl"),
+        (
+            "source: data/train.jsonl",
+            "source: azureml:a/b:1",
+            "datasets[0].source",
+            "names no data asset; expected azureml:",
+        ),
         ("source: data/train.jsonl", "source: sample.json", "datasets[0].source", "must end in one of"),
         ("  description: For experiments.", "  reference: x", "datasets[0].reference", "only an evaluator's dataset"),
         ("  description: For experiments.", "  max_rows: 0", "datasets[0].max_rows", "whole number from 1"),
@@ -203,7 +213,7 @@ def test_an_environment_that_is_no_name_is_refused_before_it_becomes_a_path(fold
         ("flow: flows/evaluation", "flow: evaluations", "evaluators[0].flow", "did you mean 'flows/evaluation'?"),
         ("classify.temperature", "classfy.temperature", "parameters.classfy.temperature", "'classify'"),
         ("classify.temperature", "classify.temprature", "parameters.classify.temprature", "'temperature'"),
-        ("classify.temperature", "temperature", "parameters.temperature", "<node>.<input>"),
+        ("classify.temperature", "temprature", "parameters.temprature", "did you mean 'temperature'?"),
         ("classify.temperature", "classify.text", "parameters.classify.text", "fed by the flow"),
         ("classify.temperature", "parse.other", "parameters.parse.other", "is no input of the node 'parse'"),
         ("[0, 0.7]", "[]", "parameters.classify.temperature", "one or more values"),

@@ -1,0 +1,203 @@
+"""A flex flow: a function or class of its folder, as `flow.flex.yaml`, `init.json` and the source describe it.
+
+What the YAML says goes before what the signature says; `init.json` goes before both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from shared.use_case import signatures
+from shared.use_case.block import Block
+from shared.use_case.code import Definition, Function, calls_model, find, module_file, modules_in, names_in, parsed
+from shared.use_case.dag import CANNOT_BE_SET, can_be_set
+from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
+from shared.use_case.problems import Problems, one_of
+from shared.use_case.signatures import Outputs, Signature
+from shared.use_case.yaml_file import Document, read_text
+
+INIT_FILE: Final = "init.json"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What the source tells of a flow's entry."""
+
+    kind: FlowKind
+    call: Signature
+    gives: Outputs
+    init: Signature
+
+
+_NOTHING: Final = Signature({}, takes_any=False)
+_UNKNOWN: Final = Signature({}, takes_any=True)
+
+
+def read_flex(flow: Path, document: Document, problems: Problems) -> FlowFacts | None:
+    """What the files say; of use only where no problem was found."""
+    top = Block(document, (), document.value, problems, flow)
+    if top.mapping() is None:
+        return None
+    _check_environment(top.child("environment_variables"))
+    definition = _definition(top, flow)
+    entry = _entry(top, definition) if definition is not None else None
+    if entry is None or definition is None:
+        return None
+    inputs = _merged(top.child("inputs"), entry.call, "argument of the entry")
+    declared = tuple(str(output.path[-1]) for output in top.child("outputs").entries())
+    init = _init(top, flow, entry)
+    return FlowFacts(
+        inputs=inputs,
+        outputs=tuple(dict.fromkeys((*declared, *entry.gives.names))) if not _is_vague(declared, entry) else declared,
+        kind=entry.kind,
+        entry=str(document.value["entry"]),
+        init=init,
+        takes_any_input=entry.call.takes_any,
+        gives_any_output=entry.gives.any and not declared,
+        calls_model=calls_model([definition.file], flow) or any(_is_model(spec) for spec in init.values()),
+        named_connections=_connections(init),
+    )
+
+
+def _is_vague(declared: tuple[str, ...], entry: _Entry) -> bool:
+    """Whether the file alone tells the outputs: it names them, and the source does not tell all."""
+    return bool(declared) and entry.gives.any
+
+
+def _definition(top: Block, flow: Path) -> Definition | None:
+    """What `entry` names."""
+    written = top.text("entry", required=True)
+    if written is None:
+        return None
+    module, colon, name = written.partition(":")
+    if not colon or not name.isidentifier():
+        top.problem(f"is {written!r}; expected <module>:<function or class>, for example `flow:answer`", "entry")
+        return None
+    path = module_file(flow, module)
+    if path is None:
+        top.problem(one_of(module, modules_in(flow), "module in the flow's folder"), "entry")
+        return None
+    shown = (PurePosixPath(top.document.file).parent / path.relative_to(flow).as_posix()).as_posix()
+    tree = parsed(path, shown, top.problems)
+    if tree is None:
+        return None
+    found = find(name, tree, path, flow)
+    if found is None:
+        top.problem(one_of(name, names_in(tree), f"function or class in {path.name}"), "entry")
+    return found
+
+
+def _entry(top: Block, definition: Definition) -> _Entry | None:
+    node, module = definition.node, definition.module
+    if node is None:  # imported from elsewhere, or made by a call: only the file can tell
+        return _Entry(FlowKind.FUNCTION, _UNKNOWN, signatures.ANY, _NOTHING)
+    if isinstance(node, Function):
+        return _Entry(FlowKind.FUNCTION, signatures.signature(node), signatures.outputs(node, module), _NOTHING)
+    call, sure = signatures.method_of(node, "__call__", module)
+    if call is None and sure:
+        top.problem(f"the class {node.name!r} has no method `__call__`, which is called for every line", "entry")
+        return None
+    init, init_sure = signatures.method_of(node, "__init__", module)
+    fields = signatures.fields_of(node, module)
+    if init is not None:
+        taken = signatures.signature(init, method=True)
+    elif fields is not None:
+        taken = Signature(fields, takes_any=False)
+    else:
+        taken = _NOTHING if init_sure else _UNKNOWN
+    if call is None:
+        return _Entry(FlowKind.CLASS, _UNKNOWN, signatures.ANY, taken)
+    return _Entry(FlowKind.CLASS, signatures.signature(call, method=True), signatures.outputs(call, module), taken)
+
+
+def _merged(block: Block, taken: Signature, what: str) -> dict[str, FlowInput]:
+    """Arguments by their signature, with the types and defaults that the file gives them."""
+    found = dict(taken.arguments)
+    for entry in block.entries():
+        name = str(entry.path[-1])
+        if name not in taken.arguments and not taken.takes_any:
+            entry.problem(one_of(name, taken.arguments, what))
+        elif entry.value is None or entry.mapping() is not None:
+            spec: Mapping[str, Any] = entry.value or {}
+            known = taken.arguments.get(name)
+            kind = str(spec.get("type") or (known.type if known else "string"))
+            if spec.get("default") is not None or known is None:
+                found[name] = FlowInput(kind, spec.get("default"))
+            else:
+                found[name] = FlowInput(kind, known.default, known.has_default)
+    return found
+
+
+def _init(top: Block, flow: Path, entry: _Entry) -> dict[str, FlowInput]:
+    """The arguments of `__init__`, each with the value that the files give it."""
+    found = _merged(top.child("init"), entry.init, "argument of `__init__`")
+    sample = top.child("sample")
+    values: dict[str, Any] = {}
+    if isinstance(sample.value, dict) and isinstance(sample.value.get("init"), dict):
+        for argument in sample.child("init").entries():
+            name = str(argument.path[-1])
+            if name in found or entry.init.takes_any:
+                values[name] = argument.value
+            else:
+                argument.problem(one_of(name, found, "argument of `__init__`"))
+    if entry.kind is FlowKind.CLASS:
+        values |= _init_file(top, flow, found, entry.init)
+    for name, value in values.items():
+        kind = found[name].type if name in found else "object"
+        found[name] = FlowInput(kind, value, has_default=True)
+    return found
+
+
+def _init_file(top: Block, flow: Path, known: Mapping[str, FlowInput], taken: Signature) -> dict[str, Any]:
+    """The values of `init.json`; `${…}` in them stay as they are written."""
+    path = flow / INIT_FILE
+    if not path.is_file():
+        return {}
+    shown = (PurePosixPath(top.document.file).parent / INIT_FILE).as_posix()
+    text = read_text(path, shown, top.problems)
+    if text is None:
+        return {}
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        top.problems.add(shown, error.lineno, "file", f"is not valid JSON: {error.msg} (column {error.colno})")
+        return {}
+    except RecursionError:
+        top.problems.add(shown, 0, "file", "is nested too deeply; expected one flat JSON object")
+        return {}
+    if not isinstance(value, dict):
+        top.problems.add(shown, 1, "file", "must hold one JSON object: argument of `__init__` → value")
+        return {}
+    for name in value:
+        if name not in known and not taken.takes_any:
+            line = text[: max(text.find(json.dumps(name)), 0)].count("\n") + 1
+            top.problems.add(shown, line, name[:80], one_of(name, known, "argument of `__init__`"))
+    return {name: part for name, part in value.items() if name in known or taken.takes_any}
+
+
+def _is_model(spec: FlowInput) -> bool:
+    """Whether an argument of `__init__` is given a model: by its type, or by a connection in its value."""
+    return spec.type.endswith(("ModelConfiguration", "Connection")) or bool(_connections({"": spec}))
+
+
+def _connections(init: Mapping[str, FlowInput]) -> tuple[str, ...]:
+    """The connections that the values of `__init__` name."""
+    found: list[str] = []
+    for spec in init.values():
+        named = spec.default.get("connection") if isinstance(spec.default, dict) else None
+        if spec.type.endswith("Connection"):
+            named = spec.default
+        if isinstance(named, str) and named and not named.startswith("${"):
+            found.append(named)
+    return tuple(dict.fromkeys(found))
+
+
+def _check_environment(block: Block) -> None:
+    for entry in block.entries():
+        name = str(entry.path[-1])
+        if not can_be_set(name, entry.value):
+            entry.problem(f"the variable {name!r} {CANNOT_BE_SET}")
