@@ -14,7 +14,7 @@ from shared.use_case.block import Block
 from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
 from shared.use_case.problems import Problems
 from shared.use_case.signatures import OUTPUT
-from shared.use_case.yaml_file import parse_yaml, read_text
+from shared.use_case.yaml_file import read_text, read_yaml_text
 
 _PARTS: Final = re.compile(r"-{3,}\n(.*)-{3,}\n(.*)", re.DOTALL)
 
@@ -30,7 +30,7 @@ def read_prompty(path: Path, shown: str, problems: Problems) -> FlowFacts | None
         problems.add(shown, 1, "file", "has no front matter; expected YAML between two lines `---`, then the prompt")
         return None
     first_line = text.count("\n", 0, parts.start(1)) + 1
-    document = parse_yaml(parts[1], shown, problems, first_line=first_line, may_be_empty=True)
+    document = read_yaml_text(parts[1], shown, problems, first_line=first_line, may_be_empty=True)
     if document is None:
         return None
     top = Block(document, (), document.value if document.value is not None else {}, problems, path.parent)

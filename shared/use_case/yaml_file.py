@@ -70,7 +70,7 @@ class _ShallowComposer(Composer):
 def read_yaml(path: Path, file: str, problems: Problems, *, may_be_empty: bool = False) -> Document | None:
     """Read a file; None if it cannot be read, with the reason in `problems`."""
     text = read_text(path, file, problems)
-    return None if text is None else parse_yaml(text, file, problems, may_be_empty=may_be_empty)
+    return None if text is None else read_yaml_text(text, file, problems, may_be_empty=may_be_empty)
 
 
 def read_text(path: Path, file: str, problems: Problems) -> str | None:
@@ -93,7 +93,7 @@ def read_text(path: Path, file: str, problems: Problems) -> str | None:
         return None
 
 
-def parse_yaml(
+def read_yaml_text(
     text: str, file: str, problems: Problems, *, first_line: int = 1, may_be_empty: bool = False
 ) -> Document | None:
     """As `read_yaml`, of a text that begins on the line `first_line` of the file."""
