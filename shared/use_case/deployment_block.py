@@ -5,63 +5,54 @@ It is checked against what the flow takes and gives.
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from dataclasses import replace
 
 from shared.use_case.block import Block
-from shared.use_case.flow_facts import FlowFacts
+from shared.use_case.deployment_config import DeploymentConfig, endpoint_of
+from shared.use_case.flow_model import FlowFacts
 from shared.use_case.model import Deployment
 from shared.use_case.problems import one_of
-from shared.use_case.sources import file_in, is_inside
+from shared.use_case.sample_request import sample_request
+from shared.use_case.variables import variables_block
+
+_KEYS = frozenset(
+    {"endpoint", "traffic", "after_ci", "sample_request", "expected_outputs", "max_latency_ms", "test_calls"}
+    | {"environment_variables"}
+)
 
 
-def deployment(block: Block, facts: FlowFacts | None, use_case: str) -> Deployment | None:
-    """`deployment`: where to, and how it is tested there."""
-    keys = {"endpoint", "traffic", "after_ci", "sample_request", "expected_outputs", "max_latency_ms", "test_calls"}
-    if block.value is None or block.mapping(keys) is None:
+def deployment(holder: Block, facts: FlowFacts | None, use_case: str, environment: str) -> Deployment | None:
+    """The block, with the targets of `configs/deployment_config.json`; without a block, that file alone.
+
+    Args:
+        holder: the file whose `deployment` counts; an empty one says that there is none, an absent one says nothing.
+        facts: the standard flow.
+        use_case: its name, which is the endpoint's where none is given.
+        environment: whose entries of the file count.
+    """
+    config = DeploymentConfig(holder.folder, environment, holder.problems)
+    if "deployment" not in holder:
+        return config.deployment(facts, use_case)
+    block = holder.child("deployment")
+    if block.value is None or block.mapping(_KEYS) is None:
         return None
-    default = Deployment(endpoint=block.name("endpoint", required=False) or use_case.replace("_", "-"))
+    return replace(_written(block, facts, use_case), targets=config.targets)
+
+
+def _written(block: Block, facts: FlowFacts | None, use_case: str) -> Deployment:
+    default = Deployment(endpoint=block.name("endpoint", required=False) or endpoint_of(use_case))
     traffic = block.integer("traffic", 0, 100)
     expected = block.texts("expected_outputs")
     for index, output in enumerate(expected):
-        if facts is not None and output not in facts.outputs:
+        if facts is not None and output not in facts.outputs and not facts.gives_any_output:
             block.problem(one_of(output, facts.outputs, "output of the flow"), "expected_outputs", index)
     return Deployment(
         endpoint=default.endpoint,
         traffic=default.traffic if traffic is None else traffic,
         after_ci=block.flag("after_ci"),
-        sample_request=_sample_request(block, facts),
+        sample_request=sample_request(block, "sample_request", facts, block.problem),
         expected_outputs=expected,
         max_latency_ms=block.number("max_latency_ms", 1),
         test_calls=block.integer("test_calls", 1, 1_000) or default.test_calls,
+        environment_variables=variables_block(block.child("environment_variables")),
     )
-
-
-def _sample_request(block: Block, facts: FlowFacts | None) -> Any:
-    key = "sample_request"
-    written = block.text(key)
-    if written is None:
-        if block.child(key).value is None:
-            block.problem("is missing; expected a JSON file of inputs, with which the endpoint is tested", key)
-        return None
-    folder = block.folder
-    path = file_in(folder, written)
-    if path is None:
-        outside = "" if is_inside(written) else " (a path inside the use case folder, without `..`)"
-        block.problem(f"there is no file {written!r}; expected a JSON file{outside}", key)
-        return None
-    try:
-        body = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        block.problem(f"{written!r} is not valid JSON: {error}"[:300], key)
-        return path
-    if not isinstance(body, dict):
-        block.problem(f"{written!r} must hold one JSON object: the flow's inputs", key)
-    elif facts is not None:
-        for name, spec in facts.inputs.items():
-            if spec.required and name not in body:
-                block.problem(f"{written!r} lacks the flow's input {name!r}", key)
-        for name in body:
-            if name not in facts.inputs:
-                block.problem(f"{written!r}: " + one_of(name, facts.inputs, "input of the flow"), key)
-    return path

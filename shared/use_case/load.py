@@ -22,6 +22,7 @@ from shared.use_case.flow_files import FlowPlace, find_flow
 from shared.use_case.model import Evaluator, UseCase
 from shared.use_case.problems import InvalidUseCase, Problems, one_of
 from shared.use_case.sources import EXPERIMENT, overlays
+from shared.use_case.variables import read_variables
 from shared.use_case.yaml_file import Document, read_yaml
 
 __all__ = ["DEFAULT_ENVIRONMENT", "InvalidUseCase", "load"]
@@ -142,7 +143,7 @@ class _Loader:
         )
         datasets = reader.experiment_datasets(holder("datasets").child("datasets"))
         evaluators = self.evaluators(holder("evaluators").child("evaluators"), reader, base)
-        to_deploy = deployment(holder("deployment").child("deployment"), flow.facts, name)
+        to_deploy = deployment(holder("deployment"), flow.facts, name, environment)
         after_merge = to_deploy is not None and to_deploy.after_ci
         return UseCase(
             name=name,
@@ -162,6 +163,7 @@ class _Loader:
             gates=options.gates(holder("gates").child("gates"), evaluators),
             approval=options.approval(holder("approval").child("approval"), after_merge=after_merge),
             deployment=to_deploy,
+            variables=read_variables(self.folder, self.problems),
             runtime=holder("runtime").text("runtime"),
             reuse=options.reuse(holder("reuse").child("reuse")),
             tolerated_failures=holder("tolerated_failures").number("tolerated_failures", 0, 1) or 0.0,
