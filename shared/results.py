@@ -13,7 +13,8 @@ A cell is named `<index>` in five digits, then its label: see `shared/experiment
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -87,6 +88,15 @@ class Latency(_Record):
     p50_ms: float = 0.0
     p95_ms: float = 0.0
     max_ms: float = 0.0
+
+    @classmethod
+    def of(cls, milliseconds: Sequence[float]) -> Latency:
+        """The percentiles of these latencies; zeros where there are none."""
+        if not milliseconds:
+            return cls()
+        ordered = sorted(milliseconds)
+        median, high = (ordered[max(0, math.ceil(share * len(ordered)) - 1)] for share in (0.5, 0.95))
+        return cls(p50_ms=round(median, 1), p95_ms=round(high, 1), max_ms=round(ordered[-1], 1))
 
 
 class RunRecord(_Record):

@@ -6,19 +6,20 @@ record says how many; the metrics come from the evaluator's aggregation over all
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from shared import chain_store, model_connections, result_store
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import EvaluateRun, EvaluationFinished
 from shared.chain.state import Chain
-from shared.datasets import mapping
 from shared.errors import BusinessFailure
+from shared.evaluation.inputs import evaluator_inputs
+from shared.experimentation import reuse
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedEvaluator
 from shared.experimentation.run import dataset_rows, ended, stored
 from shared.ports import Ports, RunOutcome, RunSpec
-from shared.results import LineRecord, LineStatus, RunRecord, cell_folder, evaluation_folder
+from shared.results import LineStatus, RunRecord, cell_folder, evaluation_folder
 from shared.use_case.opened import open_use_case
 
 
@@ -26,17 +27,20 @@ def evaluate_run(ports: Ports, chain: Chain, command: EvaluateRun) -> Evaluation
     """Run the evaluator, or find it run."""
     prepared = chain_store.read_prepared(ports.blobs, chain.id)
     cell = prepared.cells[command.cell]
-    folder = evaluation_folder(chain.id, cell.name, command.evaluator)
+    chosen = [e for e in prepared.evaluators_of(cell.dataset) if e.evaluator == command.evaluator]
+    if not chosen:
+        raise BusinessFailure(f"The evaluator {command.evaluator!r} does not evaluate runs on {cell.dataset!r}.")
+    evaluator = chosen[0]
+    folder = evaluation_folder(chain.id, cell.name, evaluator.evaluator)
     record = result_store.record(ports.blobs, folder)
     if record is None:
-        chosen = [e for e in prepared.evaluators_of(cell.dataset) if e.evaluator == command.evaluator]
-        if not chosen:
-            raise BusinessFailure(f"The evaluator {command.evaluator!r} does not evaluate runs on {cell.dataset!r}.")
-        name = f"{chain.id}-{cell.name}-{command.evaluator}"
-        outcome = ended(ports, name, lambda: _spec(ports, chain, prepared, cell, chosen[0], name), look=command.look)
+        name = f"{chain.id}-{cell.name}-{evaluator.evaluator}"
+        outcome = ended(ports, name, lambda: _spec(ports, chain, prepared, cell, evaluator, name), look=command.look)
         if isinstance(outcome, LookAgain):
             return outcome
         record = stored(ports, folder, _told(outcome, _left_out(ports, chain, cell)))
+    digest = reuse.evaluation_digest(prepared, cell, evaluator)
+    reuse.settle(ports.blobs, evaluator.configuration, digest, folder, record)
     return _finished(ports, command, record)
 
 
@@ -44,15 +48,27 @@ def _spec(
     ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, evaluator: PreparedEvaluator, name: str
 ) -> RunSpec:
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
-    flow = next(e.flow for e in use_case.evaluators if e.name == evaluator.evaluator)
-    run_lines = result_store.lines(ports.blobs, cell_folder(chain.id, cell.name))
+    flow = next(e for e in use_case.evaluators if e.name == evaluator.evaluator)
+    folder = evaluation_folder(chain.id, cell.name, evaluator.evaluator)
+    found = reuse.notes(
+        ports.blobs, evaluator.configuration, prepared.reuse, reuse.evaluation_digest(prepared, cell, evaluator)
+    )
+    known = reuse.pin(ports.blobs, folder, found, _inputs(ports, chain, prepared, cell, evaluator))
     return RunSpec(
         name=name,
-        flow=flow,
+        flow=flow.flow,
+        flow_file=flow.flow_file,
         flow_digest=evaluator.flow_digest,
-        lines=_inputs(ports, prepared, evaluator, run_lines),
-        line_numbers=_completed(ports, chain, cell),
+        package=use_case.name,
+        root=use_case.folder,
+        lines=(
+            inputs for number, inputs in _inputs(ports, chain, prepared, cell, evaluator) if number not in known.numbers
+        ),
+        line_numbers=[number for number in _completed(ports, chain, cell) if number not in known.numbers],
+        known_lines=reuse.pinned_lines(ports.blobs, folder) if known.count else (),
+        known_count=known.count,
         connections=model_connections.resolved(ports.settings, use_case.connections),
+        environment=model_connections.variables_of(ports.settings, use_case),
         concurrency=use_case.concurrency,
         line_timeout_s=use_case.line_timeout_s,
         tolerated_failures=use_case.tolerated_failures,
@@ -81,27 +97,12 @@ def _completed(ports: Ports, chain: Chain, cell: Cell) -> list[int]:
 
 
 def _inputs(
-    ports: Ports, prepared: PreparedChain, evaluator: PreparedEvaluator, run_lines: Iterable[LineRecord]
-) -> Iterator[dict[str, object]]:
-    """The evaluator's inputs for every completed line."""
+    ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, evaluator: PreparedEvaluator
+) -> Iterator[tuple[int, dict[str, object]]]:
+    """The evaluator's inputs for every completed line, with the line's number."""
+    run_lines = result_store.lines(ports.blobs, cell_folder(chain.id, cell.name))
     truth = prepared.dataset(evaluator.truth_dataset)
-    data = dataset_rows(ports, truth)
-    for line in run_lines:
-        row = next(data, None)
-        if row is None:
-            raise BusinessFailure(
-                f"{truth.name} ({truth.source}) has {truth.rows} rows, but the run on {evaluator.experiment_dataset} "
-                f"has more: line i of the run is evaluated with row i, so give it as many rows."
-            )
-        if line.status is LineStatus.COMPLETED:
-            yield mapping.apply(
-                evaluator.mappings,
-                row,
-                line.outputs,
-                run_inputs=line.inputs,
-                line=line.line,
-                dataset=truth.name,
-            )
+    return evaluator_inputs(evaluator, truth, dataset_rows(ports, truth), run_lines)
 
 
 def _finished(ports: Ports, command: EvaluateRun, record: RunRecord) -> EvaluationFinished:

@@ -6,20 +6,25 @@ read (to name their contents), nothing is written: the caller stores the files o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from shared.connections import Connection
 from shared.datasets.facts import DatasetFacts
 from shared.datasets.mapping import reference
-from shared.digests import folder_digest, json_digest
+from shared.digests import json_digest
 from shared.errors import BusinessFailure
 from shared.experimentation.choices import Choice, choices
-from shared.experimentation.frozen import FrozenDatasets, Upload
+from shared.experimentation.configuration import configuration
+from shared.experimentation.frozen import FetchAsset, FrozenDatasets, Upload
+from shared.experimentation.inputs import mapped
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedDataset, PreparedEvaluator
-from shared.use_case.flow_facts import FlowFacts, flow_facts
-from shared.use_case.model import Dataset, Evaluator, UseCase
+from shared.use_case.content import FlowContent
+from shared.use_case.flow_facts import flow_facts
+from shared.use_case.flow_model import FlowFacts, FlowKind
+from shared.use_case.model import Dataset, Evaluator, Reuse, UseCase
 from shared.use_case.problems import one_of
 
 LOG: Final = "log"
@@ -29,104 +34,143 @@ MOST_CELLS: Final = 99_999
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What an installation adds to a use case: connections, variables, data assets."""
+
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    """By name, resolved."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of the use case's flows, resolved."""
+    fetch: FetchAsset | None = None
+    """Fetches a dataset that is a data asset; None: there are none here."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The connections as people read them."""
+        return tuple(connection.shown for connection in self.connections.values())
+
+    def used_by(self, facts: FlowFacts) -> tuple[Connection, ...]:
+        """The connections that a flow may use: those that its nodes name; all of them for code."""
+        named = facts.connections if facts.kind is FlowKind.DAG else tuple(self.connections)
+        return tuple(self.connections[name] for name in named if name in self.connections)
+
+
+@dataclass(frozen=True)
 class Preparation:
     """What a chain runs, and the files that must be stored for it."""
 
     chain: PreparedChain
     freeze: Mapping[str, Path] = field(default_factory=dict)
     """Blob in the container `bundles` → the file with its content."""
+    local: Mapping[str, Path] = field(default_factory=dict)
+    """Dataset → the file that its rows can be read from now."""
     notes: tuple[str, ...] = ()
     """Sentences for the chain's log: duplicate rows, evaluators that are left out."""
 
 
 def build_cells(
-    facts: FlowFacts,
-    parameters: Mapping[str, tuple[object, ...]],
-    datasets: tuple[PreparedDataset, ...],
-    flow_digest: str,
-    selection: str,
+    chosen: Sequence[Choice],
+    datasets: Sequence[PreparedDataset],
+    configuration_of: Callable[[Choice, int], str],
+    repeat: int = 1,
 ) -> tuple[Cell, ...]:
-    """Every choice on every dataset, dataset by dataset. Pure.
+    """Every choice on every dataset, so often as it is repeated, dataset by dataset. Pure.
+
+    `configuration_of` gives the digest of a choice's configuration and repetition.
 
     Raises:
-        BusinessFailure: the selection names no variant, or there are too many cells.
+        BusinessFailure: there are too many cells.
     """
-    chosen = choices(facts, parameters, selection)
-    if len(chosen) * len(datasets) > MOST_CELLS:
-        raise BusinessFailure(
-            f"{len(chosen) * len(datasets):,} runs are too many: at most {MOST_CELLS:,}. Select fewer."
-        )
-    pairs = [(dataset, choice) for dataset in datasets for choice in chosen]
-    return tuple(_cell(index, dataset, choice, flow_digest) for index, (dataset, choice) in enumerate(pairs))
+    count = len(chosen) * len(datasets) * repeat
+    if count > MOST_CELLS:
+        raise BusinessFailure(f"{count:,} runs are too many: at most {MOST_CELLS:,}. Select fewer.")
+    configured = [
+        (choice, repetition, configuration_of(choice, repetition)) for choice in chosen for repetition in range(repeat)
+    ]
+    planned = [(dataset, *one) for dataset in datasets for one in configured]
+    return tuple(_cell(index, *one) for index, one in enumerate(planned))
 
 
-def _cell(index: int, dataset: PreparedDataset, choice: Choice, flow_digest: str) -> Cell:
+def _cell(index: int, dataset: PreparedDataset, choice: Choice, repetition: int, configured: str) -> Cell:
     what_it_is = {
-        "flow": flow_digest,
+        "configuration": configured,
         "data": dataset.content_hash,
         "rows": dataset.rows,
-        "mappings": dict(dataset.mappings),
-        "variants": dict(choice.variants),
-        "parameters": dict(choice.parameters),
+        "mappings": mapped(dataset.mappings, choice.parameters),
     }
     return Cell(
         index=index,
         dataset=dataset.name,
         label=choice.label,
-        is_default=choice.label == "default",
+        is_default=choice.is_default,
         variants=choice.variants,
         parameters=choice.parameters,
         digest=json_digest(what_it_is),
+        configuration=configured,
+        repetition=repetition,
     )
 
 
 def prepare(
     use_case: UseCase,
     bundle: str,
-    models: tuple[str, ...],
+    surroundings: Surroundings,
     *,
     selection: str = "*",
     upload: Upload | None = None,
+    fresh: bool = False,
 ) -> Preparation:
     """Freeze what a chain of kind pr, ci or dataset runs.
 
     Args:
         use_case: valid, from the unpacked bundle.
         bundle: the bundle's digest.
-        models: the connections as people read them.
+        surroundings: what the installation adds.
         selection: `*`, `defaults`, or a list of labels (see `choices`).
         upload: for kind dataset: takes the place of the use case's dataset of that name, and only the experiment
             datasets that it touches are run.
+        fresh: whether everything is run, whatever the use case says about reuse.
 
     Raises:
-        BusinessFailure: the selection or the upload names nothing that the use case has, or the upload lacks columns.
+        BusinessFailure: the selection or the upload names nothing that the use case has, the upload lacks columns, or
+            there is no such data asset.
         Malformed: the upload cannot be read: names the line.
     """
     if upload is not None:
         use_case = _narrowed(use_case, upload.name)
-    data = FrozenDatasets(upload)
+    data = FrozenDatasets(upload, surroundings.fetch)
     experiment = tuple(data.add(dataset, dataset.mappings) for dataset in use_case.datasets)
     evaluators = [(e, d) for e in use_case.evaluators for d in e.datasets]
     for _, dataset in evaluators:
         data.add(dataset, {})
         data.check_columns(dataset.name, dataset.mappings)
         data.check_rows(dataset.name, dataset.reference or dataset.name)
-    flow_digest = folder_digest(use_case.flow)
-    cells = build_cells(flow_facts(use_case.flow), use_case.parameters, experiment, flow_digest, selection)
+    content = _content(use_case, use_case)
+    used = surroundings.used_by(content.facts)
+
+    def configuration_of(choice: Choice, repetition: int) -> str:
+        return configuration(
+            content.digest(choice.variants), choice.parameters, used, surroundings.variables, repetition
+        )
+
+    chosen = choices(content.facts, use_case.parameters, selection, use_case.strategy, use_case.choices)
     chain = PreparedChain(
         use_case=use_case.name,
         environment=use_case.environment,
         bundle=bundle,
-        flow_digest=flow_digest,
+        flow_digest=content.whole,
         datasets=tuple(data.prepared.values()),
-        cells=cells,
-        evaluators=tuple(_prepared(e, d, d.reference or d.name, d.name) for e, d in evaluators),
-        models=models,
+        cells=build_cells(chosen, experiment, configuration_of, use_case.repeat),
+        evaluators=tuple(_prepared(use_case, surroundings, e, d, d.reference or d.name, d.name) for e, d in evaluators),
+        models=surroundings.models,
+        reuse=Reuse.NONE if fresh else use_case.reuse,
     )
-    return Preparation(chain=chain, freeze=data.freeze, notes=tuple(data.notes))
+    return Preparation(chain=chain, freeze=data.freeze, local=data.local, notes=tuple(data.notes))
 
 
-def prepare_log(use_case: UseCase, bundle: str, models: tuple[str, ...], log: Upload) -> Preparation:
+def prepare_log(
+    use_case: UseCase, bundle: str, surroundings: Surroundings, log: Upload, *, fresh: bool = False
+) -> Preparation:
     """Freeze what a chain of kind post_production evaluates: a log whose columns are the flow's inputs and outputs.
 
     An evaluator reads `${data.…}`, `${run.inputs.…}` and `${run.outputs.…}` from the log's columns; one whose columns
@@ -144,7 +188,7 @@ def prepare_log(use_case: UseCase, bundle: str, models: tuple[str, ...], log: Up
     for evaluator in use_case.evaluators:
         fitting, missing = _for_log(evaluator, log.name, facts)
         if fitting is not None:
-            evaluators.append(_prepared(evaluator, fitting, log.name, log.name))
+            evaluators.append(_prepared(use_case, surroundings, evaluator, fitting, log.name, log.name))
         else:
             missed.append(f"The evaluator {evaluator.name} is left out: {log.name} has no {', '.join(missing)}.")
     if not evaluators:
@@ -152,7 +196,7 @@ def prepare_log(use_case: UseCase, bundle: str, models: tuple[str, ...], log: Up
         raise BusinessFailure(
             f"No evaluator can read the log {log.path.name} (columns: {there}). {' '.join(missed)}".strip()
         )
-    flow_digest = folder_digest(use_case.flow)
+    flow_digest = _content(use_case, use_case).whole
     cell = Cell(
         index=0,
         dataset=log.name,
@@ -170,9 +214,10 @@ def prepare_log(use_case: UseCase, bundle: str, models: tuple[str, ...], log: Up
         datasets=(data.prepared[log.name],),
         cells=(cell,),
         evaluators=tuple(evaluators),
-        models=models,
+        models=surroundings.models,
+        reuse=Reuse.NONE if fresh else use_case.reuse,
     )
-    return Preparation(chain=chain, notes=(*data.notes, *missed))
+    return Preparation(chain=chain, local=data.local, notes=(*data.notes, *missed))
 
 
 def _for_log(evaluator: Evaluator, log: str, facts: DatasetFacts) -> tuple[Dataset | None, list[str]]:
@@ -204,11 +249,21 @@ def _narrowed(use_case: UseCase, name: str) -> UseCase:
     return replace(use_case, datasets=datasets, evaluators=tuple(e for e in evaluators if e.datasets))
 
 
-def _prepared(evaluator: Evaluator, dataset: Dataset, experiment: str, truth: str) -> PreparedEvaluator:
+def _prepared(
+    use_case: UseCase, surroundings: Surroundings, evaluator: Evaluator, dataset: Dataset, experiment: str, truth: str
+) -> PreparedEvaluator:
+    content = _content(use_case, evaluator)
     return PreparedEvaluator(
         evaluator=evaluator.name,
         experiment_dataset=experiment,
         truth_dataset=truth,
         mappings=dataset.mappings,
-        flow_digest=folder_digest(evaluator.flow),
+        flow_digest=content.whole,
+        configuration=configuration(
+            content.digest({}), {}, surroundings.used_by(content.facts), surroundings.variables
+        ),
     )
+
+
+def _content(use_case: UseCase, flow: UseCase | Evaluator) -> FlowContent:
+    return FlowContent(use_case, flow.flow, flow.flow_file, flow_facts(flow.flow, flow.flow_file))

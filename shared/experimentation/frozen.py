@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,15 +29,22 @@ class Upload:
     """Where it is frozen: the blob that the chain reads from now on."""
 
 
+FetchAsset = Callable[[Dataset], Upload]
+"""Fetches a dataset that is a data asset. Raises BusinessFailure where there is no such asset."""
+
+
 class FrozenDatasets:
     """Collects the datasets of one chain. A name means one file in all of them: `load` saw to that."""
 
-    def __init__(self, upload: Upload | None = None) -> None:
+    def __init__(self, upload: Upload | None = None, fetch: FetchAsset | None = None) -> None:
         self.upload = upload
+        self.fetch = fetch
         self.prepared: dict[str, PreparedDataset] = {}
         self.facts: dict[str, DatasetFacts] = {}
         self.freeze: dict[str, Path] = {}
         """Blob in the container `bundles` → the file with its content."""
+        self.local: dict[str, Path] = {}
+        """Dataset → the file that its rows can be read from now."""
         self.notes: list[str] = []
 
     def add(self, dataset: Dataset, mappings: Mapping[str, object]) -> PreparedDataset:
@@ -50,12 +57,13 @@ class FrozenDatasets:
         if dataset.name in self.prepared:
             return self.prepared[dataset.name]
         upload = self.upload if self.upload is not None and self.upload.name == dataset.name else None
-        source = upload.path.name if upload else dataset.source
+        if dataset.path is None and upload is None:
+            if self.fetch is None:
+                raise BusinessFailure(f"{dataset.name} is the data asset {dataset.source}, and there are none here.")
+            upload = self.fetch(dataset)
         path = upload.path if upload else dataset.path
-        if path is None:
-            raise BusinessFailure(
-                f"The dataset {dataset.name} is the data asset {dataset.source}, which was not fetched."
-            )
+        assert path is not None  # a dataset without a file is an asset, which was fetched
+        source = upload.path.name if upload else dataset.source
         facts = inspect(path, source)
         prepared = PreparedDataset(
             name=dataset.name,
@@ -73,6 +81,7 @@ class FrozenDatasets:
             self.notes.append(
                 f"{dataset.name} ({source}): {facts.duplicates} of {facts.rows} rows repeat earlier ones."
             )
+        self.local[dataset.name] = path
         self.prepared[dataset.name] = prepared
         self.facts[dataset.name] = facts
         self.check_columns(dataset.name, mappings)

@@ -92,7 +92,7 @@ class PreparedChain(BaseModel):
     bundle: Sha256
     """Digest of the zipped use case folder in the container `bundles`: all code of the chain comes from there."""
     flow_digest: Sha256
-    """Content hash of the standard flow's folder."""
+    """Content hash of the standard flow's files, and of those that it shares with others."""
     datasets: tuple[PreparedDataset, ...]
     """Experiment datasets, then truth datasets, then (post_production) logs."""
     cells: tuple[Cell, ...]

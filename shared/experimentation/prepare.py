@@ -20,7 +20,8 @@ from shared.chain.state import Chain
 from shared.datasets.uploads import DATASETS, LOGS
 from shared.digests import json_digest
 from shared.errors import BusinessFailure, Conflict, NotFound
-from shared.experimentation import assembly, frozen
+from shared.experimentation import assembly, budget, frozen
+from shared.experimentation.data_assets import fetch_asset
 from shared.experimentation.matrix import PreparedChain
 from shared.experimentation.supersede import supersede_older
 from shared.ports import Asset, Ports
@@ -78,7 +79,7 @@ def _prepare_release(ports: Ports, chain: Chain, command: PrepareChain) -> Chain
         datasets=(),
         cells=(),
         evaluators=(),
-        models=_models(ports, use_case),
+        models=tuple(c.shown for c in model_connections.resolved(ports.settings, use_case.connections).values()),
         flow=AssetRef(name=asset.name, version=asset.version),
     )
     prepared = chain_store.freeze_prepared(ports.blobs, chain.id, planned)
@@ -126,16 +127,33 @@ def _bundle(ports: Ports, chain: Chain) -> str:
 
 def _planned(ports: Ports, chain: Chain, use_case: UseCase, digest: str, scratch: Path) -> assembly.Preparation:
     request = chain.request
-    models = _models(ports, use_case)
+    around = surroundings(ports, use_case, scratch)
     container = LOGS if request.kind is ChainKind.POST_PRODUCTION else DATASETS
     upload = _fetched(ports, container, request.dataset, scratch) if request.dataset else None
     if request.kind is ChainKind.POST_PRODUCTION:
         if upload is None:
             raise BusinessFailure("A post_production request needs `dataset`: the production log that was uploaded.")
-        return assembly.prepare_log(use_case, digest, models, upload)
+        return assembly.prepare_log(use_case, digest, around, upload, fresh=request.fresh)
     if request.kind is ChainKind.DATASET and upload is None:
         raise BusinessFailure("A dataset request needs `dataset`: its name and the blob that was uploaded.")
-    return assembly.prepare(use_case, digest, models, selection=request.variants, upload=upload)
+    preparation = assembly.prepare(
+        use_case, digest, around, selection=request.variants, upload=upload, fresh=request.fresh
+    )
+    budget.check(use_case, preparation, ports.blobs)
+    return preparation
+
+
+def surroundings(ports: Ports, use_case: UseCase, scratch: Path) -> assembly.Surroundings:
+    """What this installation adds to the use case; data assets are fetched into `scratch`.
+
+    Raises:
+        BusinessFailure: a connection or a variable is not configured, or configured wrongly.
+    """
+    return assembly.Surroundings(
+        connections=model_connections.resolved(ports.settings, use_case.connections),
+        variables=model_connections.variables_of(ports.settings, use_case),
+        fetch=lambda dataset: fetch_asset(ports, use_case.name, dataset, scratch),
+    )
 
 
 def _fetched(ports: Ports, container: str, uploaded: DatasetUpload, scratch: Path) -> frozen.Upload:
@@ -179,11 +197,6 @@ def _take_over_report(ports: Ports, chain: Chain, asset: Asset) -> str:
         except NotFound:
             return json_digest({"content": asset.content_hash, "name": asset.name, "version": asset.version})
     return evidence
-
-
-def _models(ports: Ports, use_case: UseCase) -> tuple[str, ...]:
-    connections = model_connections.resolved(ports.settings, use_case.connections)
-    return tuple(connection.shown for connection in connections.values())
 
 
 def _terms(use_case: UseCase) -> ApprovalTerms:

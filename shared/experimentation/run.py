@@ -6,7 +6,7 @@ Rows are streamed from the frozen dataset, mapped to the flow's inputs, handed t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import assert_never
 
@@ -14,11 +14,13 @@ from shared import chain_store, model_connections, result_store
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import ImportLog, RunCell, RunFinished
 from shared.chain.state import Chain
-from shared.datasets import mapping
 from shared.datasets.read import rows
 from shared.errors import BusinessFailure, NotFound
+from shared.experimentation import reuse
+from shared.experimentation.inputs import INPUTS, cell_inputs
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedDataset
 from shared.experimentation.progress import ProgressNotes
+from shared.experimentation.tally import Tally
 from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
 from shared.results import LineRecord, LineStatus, RunRecord, cell_folder
 from shared.use_case.opened import open_use_case
@@ -36,6 +38,7 @@ def run_cell(ports: Ports, chain: Chain, command: RunCell) -> RunFinished | Look
         if isinstance(outcome, LookAgain):
             return outcome
         record = stored(ports, folder, outcome)
+    reuse.settle(ports.blobs, cell.configuration, cell.digest, folder, record)
     return _finished(ports, command, prepared, cell, record)
 
 
@@ -100,33 +103,55 @@ def _looked(ports: Ports, name: str) -> RunOutcome | None:
 
 
 def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
-    """Store what a run left behind."""
+    """Store what a run left behind, together with the lines that it had no need to run."""
     assert outcome.record is not None  # the port: an ended run has a record
-    result_store.write(ports.blobs, folder, outcome.record, outcome.lines)
-    return outcome.record
+    known = reuse.pinned(ports.blobs, folder)
+    if known is None:
+        result_store.write(ports.blobs, folder, outcome.record, outcome.lines)
+        return outcome.record
+    tally = Tally(reuse.merged(outcome.lines, reuse.pinned_lines(ports.blobs, folder)))
+    result_store.write_lines(ports.blobs, folder, tally)
+    record = tally.added_to(outcome.record, known)
+    result_store.write_record(ports.blobs, folder, record)
+    return record
 
 
 def _spec(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name: str) -> RunSpec:
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
-    dataset = prepared.dataset(cell.dataset)
+    folder = cell_folder(chain.id, cell.name)
+    found = reuse.notes(ports.blobs, cell.configuration, prepared.reuse, cell.digest)
+    known = reuse.pin(ports.blobs, folder, found, _numbered(ports, prepared, cell))
     return RunSpec(
         name=name,
         flow=use_case.flow,
+        flow_file=use_case.flow_file,
         flow_digest=prepared.flow_digest,
-        lines=_inputs(dataset, dataset_rows(ports, dataset)),
+        package=use_case.name,
+        root=use_case.folder,
+        lines=(inputs for number, inputs in _numbered(ports, prepared, cell) if number not in known.numbers),
+        line_numbers=unknown(prepared.dataset(cell.dataset).rows, known),
+        known_lines=reuse.pinned_lines(ports.blobs, folder) if known.count else (),
+        known_count=known.count,
         variants=cell.variants,
-        parameters=cell.parameters,
+        parameters={key: value for key, value in cell.parameters.items() if not key.startswith(INPUTS)},
         connections=model_connections.resolved(ports.settings, use_case.connections),
+        environment=model_connections.variables_of(ports.settings, use_case),
         concurrency=use_case.concurrency,
         line_timeout_s=use_case.line_timeout_s,
         tolerated_failures=use_case.tolerated_failures,
-        on_progress=ProgressNotes(ports, cell_folder(chain.id, cell.name)),
+        on_progress=ProgressNotes(ports, folder),
     )
 
 
-def _inputs(dataset: PreparedDataset, data: Iterable[dict[str, object]]) -> Iterator[dict[str, object]]:
-    for number, row in enumerate(data):
-        yield mapping.apply(dataset.mappings, row, line=number, dataset=dataset.name)
+def _numbered(ports: Ports, prepared: PreparedChain, cell: Cell) -> Iterator[tuple[int, dict[str, object]]]:
+    """The cell's inputs with their lines' numbers."""
+    dataset = prepared.dataset(cell.dataset)
+    return enumerate(cell_inputs(dataset, cell, dataset_rows(ports, dataset)))
+
+
+def unknown(rows: int, known: reuse.Known) -> Sequence[int] | None:
+    """The numbers of the lines that are run; None: of all of them."""
+    return [number for number in range(rows) if number not in known.numbers] if known.count else None
 
 
 def _cell(prepared: PreparedChain, index: int) -> Cell:

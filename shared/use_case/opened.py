@@ -49,9 +49,9 @@ def bundle_folder(ports: Ports, digest: str) -> Path:
 
 
 @lru_cache(maxsize=64)
-def outputs_of(flow: Path) -> tuple[str, ...]:
-    """Names of a flow's outputs; the flow lies in an unpacked bundle, which never changes."""
-    return tuple(flow_facts(flow).outputs)
+def outputs_of(flow: Path, flow_file: str) -> tuple[str, ...]:
+    """Names of a flow's outputs, as far as its files tell; it lies in an unpacked bundle, which never changes."""
+    return tuple(flow_facts(flow, flow_file).outputs)
 
 
 @lru_cache(maxsize=64)

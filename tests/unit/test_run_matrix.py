@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.digests import json_digest
 from shared.errors import BusinessFailure, Malformed
-from shared.experimentation.assembly import Preparation, build_cells, prepare, prepare_log
-from shared.experimentation.choices import choices
+from shared.experimentation.assembly import Preparation, Surroundings, build_cells, prepare, prepare_log
+from shared.experimentation.choices import Choice, choices
 from shared.experimentation.frozen import Upload
 from shared.experimentation.matrix import Cell, PreparedDataset
 from shared.experimentation.plan import counted, plan
@@ -33,7 +34,7 @@ def loaded(folder: Path) -> UseCase:
 
 
 def prepared(folder: Path, selection: str = "*", upload: Upload | None = None) -> Preparation:
-    return prepare(loaded(folder), BUNDLE, ("aoai: stand-in",), selection=selection, upload=upload)
+    return prepare(loaded(folder), BUNDLE, Surroundings(), selection=selection, upload=upload)
 
 
 def labels(cells: tuple[Cell, ...]) -> list[str]:
@@ -48,6 +49,10 @@ def flow(**variants: list[str]) -> FlowFacts:
         nodes={name: dict.fromkeys(offered, node) for name, offered in variants.items()},
         default_variants={name: offered[0] for name, offered in variants.items()},
     )
+
+
+def configured(choice: Choice, repetition: int) -> str:
+    return json_digest([dict(choice.variants), dict(choice.parameters), repetition])
 
 
 # ------------------------------------------------------------------------------------------------------------- choices
@@ -118,19 +123,30 @@ def test_cells_are_every_choice_on_every_dataset_and_named_by_what_they_are() ->
         PreparedDataset(name=name, container="bundles", blob=name, content_hash=name * 64, rows=1, source="x.jsonl")
         for name in ("a", "b")
     )
-    cells = build_cells(flow(n=["x", "y"]), {}, data, "f" * 64, "*")
+    chosen = choices(flow(n=["x", "y"]), {}, "*")
+    cells = build_cells(chosen, data, configured)
     assert labels(cells) == ["a:default", "a:n.y", "b:default", "b:n.y"]
     assert [cell.index for cell in cells] == [0, 1, 2, 3]
     assert [cell.is_default for cell in cells] == [True, False, True, False]
     assert len({cell.digest for cell in cells}) == 4
     assert cells[3].name == f"00003-b-{cells[3].digest[:8]}"
-    assert build_cells(flow(n=["x", "y"]), {}, data, "e" * 64, "*")[0].digest != cells[0].digest
+    assert build_cells(chosen, data, lambda _choice, _repetition: "e" * 64)[0].digest != cells[0].digest
+
+
+def test_a_repeated_matrix_runs_every_cell_again_as_another_run() -> None:
+    one = PreparedDataset(name="a", container="b", blob="c", content_hash="a" * 64, rows=1, source="x.jsonl")
+    cells = build_cells(choices(flow(n=["x", "y"]), {}, "*"), (one,), configured, repeat=3)
+    assert [(cell.label, cell.repetition) for cell in cells] == [
+        *(("default", repetition) for repetition in range(3)),
+        *(("n.y", repetition) for repetition in range(3)),
+    ]
+    assert len({cell.digest for cell in cells}) == 6
 
 
 def test_too_many_cells_are_refused() -> None:
     one = PreparedDataset(name="a", container="b", blob="c", content_hash="a" * 64, rows=1, source="x.jsonl")
     with pytest.raises(BusinessFailure, match="100,001 runs are too many"):
-        build_cells(flow(), {"n.i": tuple(range(100_001))}, (one,), "f" * 64, "*")
+        build_cells(choices(flow(), {"n.i": tuple(range(100_001))}, "*"), (one,), configured)
 
 
 # --------------------------------------------------------------------------------------------------------- preparation
@@ -259,15 +275,15 @@ def test_a_log_is_one_cell_that_every_evaluator_reads_whose_columns_are_there(fo
     truth = replace(scores.datasets[0], mappings={"expected": "${data.verdict}"})
     more = replace(use_case, evaluators=(scores, replace(scores, name="judged", datasets=(truth,))))
 
-    preparation = prepare_log(more, BUNDLE, (), log)
+    preparation = prepare_log(more, BUNDLE, Surroundings(), log)
     assert labels(preparation.chain.cells) == ["weekly:log"]
     assert [e.evaluator for e in preparation.chain.evaluators] == ["scores"]
     assert preparation.chain.evaluators[0].truth_dataset == "weekly"
     assert preparation.notes == ("The evaluator judged is left out: weekly has no verdict.",)
-    assert counted(preparation.chain, more).model_calls == 0, "the flow has run already"
+    assert counted(preparation, more).model_calls == 0, "the flow has run already"
 
 
 def test_a_log_that_no_evaluator_can_read_is_refused_with_what_is_missing(folder: Path, tmp_path: Path) -> None:
     log = uploaded(tmp_path, "weekly", "log.jsonl", '{"text": "hi"}\n')
     with pytest.raises(BusinessFailure, match=r"No evaluator can read .*columns: text.*has no answer, label"):
-        prepare_log(loaded(folder), BUNDLE, (), log)
+        prepare_log(loaded(folder), BUNDLE, Surroundings(), log)

@@ -1,0 +1,127 @@
+"""What the result of a flow's line follows from, as content: the files that take part, under one digest per choice.
+
+Editing one variant's prompt must change that variant alone, and editing an evaluator no standard flow. So of a DAG only
+the chosen variants count, with their prompts; a prompt that none of them uses is left out, unless Python code names it.
+Everything else in the flow's folder counts, and what the use case's flows share; where code reaches beyond its folder,
+the whole use case does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from shared.digests import file_digest, files_of, json_digest
+from shared.use_case.flow_model import FlowFacts, FlowKind
+from shared.use_case.model import Dataset, UseCase
+from shared.use_case.problems import Problems
+from shared.use_case.yaml_file import read_yaml
+
+PROMPT_ENDINGS: Final = (".jinja2", ".jinja", ".j2", ".md", ".txt")
+_INERT_FOLDERS: Final = ("tests", "configs", "environment", "notebooks")
+_INERT_FILES: Final = re.compile(
+    r"experiment[^/]*\.ya?ml|readme[^/]*|sample-request\.json|dockerfile|\.[^/]*", re.IGNORECASE
+)
+_BEYOND: Final = re.compile(rb"\.\.[/\\\"']|\.parents?\b.*\.parent\b|\.parents\[[1-9]")
+"""Python code that leaves its folder: `../`, `.parent.parent`, `.parents[1]`."""
+
+
+class FlowContent:
+    """The content of one flow of a use case; its files are read once."""
+
+    def __init__(self, use_case: UseCase, folder: Path, flow_file: str, facts: FlowFacts) -> None:
+        self._use_case = use_case
+        self._folder = folder.resolve()
+        self._flow_file = flow_file
+        self.facts = facts
+
+    @property
+    def whole(self) -> str:
+        """The digest of every file that takes part whatever is chosen: what a warm process holds, and a deployment."""
+        return json_digest(self._files)
+
+    def digest(self, variants: Mapping[str, str]) -> str:
+        """The digest with these variants chosen, the others at their default."""
+        files = self._files
+        if self.facts.kind is not FlowKind.DAG:
+            return json_digest(files)
+        flow_file = self._name(self._folder / self._flow_file)
+        unused = {self._name(self._folder / prompt) for prompt in self._unused_prompts(variants)}
+        kept = {name: digest for name, digest in files.items() if name != flow_file and name not in unused}
+        return json_digest({"files": kept, "flow": self._materialised(variants)})
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        """Path in the use case folder → digest, of every file that takes part whatever is chosen."""
+        root = self._use_case.folder.resolve()
+        everything = dict(files_of(root))
+        own = {name: path for name, path in everything.items() if path.resolve().is_relative_to(self._folder)}
+        others = everything if self._reaches_beyond(own) else self._shared(everything)
+        data = _datasets(self._use_case)
+        taken = {
+            name: path
+            for name, path in {**others, **own}.items()
+            if path.resolve() not in data and (path.parent != root or not _INERT_FILES.fullmatch(path.name))
+        }
+        return {name: file_digest(path) for name, path in sorted(taken.items())}
+
+    def _shared(self, everything: Mapping[str, Path]) -> dict[str, Path]:
+        """Files of the use case that belong to no flow in particular."""
+        folders = [flow.resolve() for flow in (self._use_case.flow, *(e.flow for e in self._use_case.evaluators))]
+        root = self._use_case.folder.resolve()
+        folders = [folder for folder in folders if folder != root]
+        return {
+            name: path
+            for name, path in everything.items()
+            if name.split("/")[0] not in (*_INERT_FOLDERS, "flows")
+            and not any(path.resolve().is_relative_to(folder) for folder in folders)
+        }
+
+    def _reaches_beyond(self, own: Mapping[str, Path]) -> bool:
+        package = re.compile(rb"^\s*(from|import)\s+" + re.escape(self._use_case.name.encode()) + rb"\b", re.MULTILINE)
+        code = [path.read_bytes() for name, path in own.items() if name.endswith(".py")]
+        return any(package.search(text) or _BEYOND.search(text) for text in code)
+
+    def _unused_prompts(self, variants: Mapping[str, str]) -> set[str]:
+        """Prompts of variants that are not chosen, and that no Python code of the flow could mean."""
+        used = {spec.source for spec in self.facts.chosen(variants).values()}
+        offered = {spec.source for specs in self.facts.nodes.values() for spec in specs.values()}
+        unused = {source for source in offered - used if source.endswith(PROMPT_ENDINGS)}
+        return {source for source in unused if Path(source).name.encode() not in self._code}
+
+    @cached_property
+    def _code(self) -> bytes:
+        return b"\n".join(path.read_bytes() for name, path in files_of(self._folder) if name.endswith(".py"))
+
+    def _materialised(self, variants: Mapping[str, str]) -> dict[str, Any]:
+        """The flow's file with the chosen variants in their nodes' places, and without the others."""
+        top = dict(self._document)
+        choices = top.pop("node_variants", None) or {}
+        chosen = {**self.facts.default_variants, **variants}
+        top["nodes"] = [
+            {**choices[node["name"]]["variants"][chosen[node["name"]]]["node"], "name": node["name"]}
+            if node.get("use_variants")
+            else node
+            for node in top["nodes"]
+        ]
+        return top
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        problems = Problems()
+        document = read_yaml(self._folder / self._flow_file, self._flow_file, problems)
+        problems.raise_if_any()
+        assert document is not None  # a file that cannot be read is a problem
+        return dict(document.value)
+
+    def _name(self, path: Path) -> str:
+        return path.resolve().relative_to(self._use_case.folder.resolve()).as_posix()
+
+
+def _datasets(use_case: UseCase) -> set[Path]:
+    """The datasets' own files: their rows are inputs, not content."""
+    used: list[Dataset] = [*use_case.datasets, *(d for e in use_case.evaluators for d in e.datasets)]
+    return {dataset.path.resolve() for dataset in used if dataset.path is not None}
