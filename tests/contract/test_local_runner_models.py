@@ -48,7 +48,7 @@ def test_inputs_have_their_types_and_defaults(runner, model):
         ({"variants": {"tidy": "strict"}}, "'tidy' does not use variants"),
         ({"variants": {"missing": "strict"}}, "no node 'missing'"),
         ({"parameters": {"missing.temperature": 1}}, "'missing.temperature' names no node"),
-        ({"parameters": {"temperature": 1}}, "<node>.<input>"),
+        ({"parameters": {"warmth": 1}}, "<node>.<input> nor a model setting"),
         ({"connections": {}}, "aoai"),
     ],
 )

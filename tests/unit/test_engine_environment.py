@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.local.promptflow_engine import declared_environment, engine_environment
+from shared.adapters.local.engines.environment import declared_environment, engine_environment
 
 
 @pytest.mark.parametrize(

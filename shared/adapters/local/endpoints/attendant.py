@@ -16,7 +16,8 @@ from pathlib import Path
 
 from shared.adapters.local.endpoints.process import ServedProcess, ServeOrders
 from shared.adapters.local.endpoints.state import FLOW, DesiredDeployment
-from shared.adapters.local.promptflow_engine import engine_connections, materialised_dag
+from shared.adapters.local.engines.connections import engine_connections
+from shared.adapters.local.engines.dag import materialised_dag
 from shared.connections import Connection
 from shared.ports import DeploymentState
 

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any, Final
 
 import shared
-from shared.adapters.local.promptflow_engine import declared_environment, engine_environment
+from shared.adapters.local.engines.environment import declared_environment, engine_environment
 
 _MODULE: Final = "shared.adapters.local.endpoints.serve"
 _ROOT: Final = Path(shared.__file__).parent.parent

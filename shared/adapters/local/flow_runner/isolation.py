@@ -6,13 +6,15 @@ flow's node logs, which keep every printed character in memory, are off; metrics
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import sys
 import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TextIO
+
+from shared.adapters.local.engines.after_import import AfterImport
+from shared.adapters.local.engines.metrics import receiver
 
 
 class _PerThread:
@@ -91,7 +93,13 @@ def forget_captured() -> None:
         vars(stream.local).pop("target", None)
 
 
-def quiet() -> None:
+def watch(imports: AfterImport) -> None:
+    """Change prompt flow's logs and metrics as soon as anything imports them."""
+    imports.on("promptflow._core.log_manager", lambda _: _quiet())
+    imports.on("promptflow._core.metric_logger", lambda _: _metrics_per_run())
+
+
+def _quiet() -> None:
     """Turn prompt flow's node logs and its log lines off: they cost time and memory, and nobody reads them here."""
     from promptflow._core.log_manager import NodeLogManager
     from promptflow._utils import logger_utils
@@ -111,13 +119,9 @@ def quiet() -> None:
         logger.setLevel(logging.CRITICAL + 1)
 
 
-def metrics_per_run() -> None:
+def _metrics_per_run() -> None:
     """Keep runs that aggregate at the same time from getting each other's metrics."""
     from promptflow._core.metric_logger import MetricLoggerManager
-
-    receiver: contextvars.ContextVar[Callable[[str, Any], None] | None] = contextvars.ContextVar(
-        "receiver", default=None
-    )
 
     class PerRun(MetricLoggerManager):  # type: ignore[misc]  # the engine ships no types
         def add_metric_logger(self, logger_func: Callable[[str, Any], None]) -> None:

@@ -6,10 +6,7 @@ replaced, and the run says at its end how many were left, so that the runner rep
 
 from __future__ import annotations
 
-import base64
 import contextvars
-import math
-import pickle
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,10 +14,13 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Final
 
+from shared.adapters.local.engines.contract import Aggregation, Executable
+from shared.adapters.local.engines.kept import packed, unpacked
+from shared.adapters.local.engines.metrics import numbers
 from shared.adapters.local.flow_runner import protocol
 from shared.adapters.local.flow_runner.isolation import forget_captured
 from shared.adapters.local.flow_runner.model_calls import Meter, current
-from shared.adapters.local.flow_runner.reasons import described, line_error, plain
+from shared.adapters.local.flow_runner.reasons import described, plain
 from shared.redaction import Redaction
 
 Send = Callable[[protocol.Message], None]
@@ -36,15 +36,16 @@ class _Active:
 
 
 class LineRun:
-    """One run of one executor. `line` may be called for the next lines while earlier ones are under way."""
+    """One run of one executable. `line` may be called for the next lines while earlier ones are under way."""
 
-    def __init__(self, name: str, executor: Any, order: protocol.Message, send: Send, redacted: Redaction) -> None:
+    def __init__(
+        self, name: str, executable: Executable, order: protocol.Message, send: Send, redacted: Redaction
+    ) -> None:
         self._name = name
-        self._executor = executor
+        self._executable = executable
         self._timeout_s = float(order["line_timeout_s"])
         self._concurrency = int(order["concurrency"])
-        self.aggregates = bool(order["aggregate"] and executor.has_aggregation_node)
-        self._aggregation_flow_inputs = _inputs_of_aggregation(executor) if self.aggregates else frozenset()
+        self.aggregates = bool(order["aggregate"] and executable.aggregates)
         self._send = send
         self._redacted = redacted
         self._waiting: SimpleQueue[tuple[int, Mapping[str, Any]] | None] = SimpleQueue()
@@ -53,7 +54,7 @@ class LineRun:
         self._threads = 0
         self._left_behind: list[threading.Thread] = []
         self._stopped = False
-        self._collected: list[bytes] = []
+        self._collected: list[dict[str, Any]] = []
 
     def line(self, number: int, inputs: Mapping[str, Any]) -> None:
         """Run a line as soon as a thread is free."""
@@ -86,14 +87,11 @@ class LineRun:
         current.set(active.meter)
         forget_captured()
         try:
-            # Prompt flow takes the index for its messages only ("in line 3 of input data"): people count from 1.
-            result = self._executor.exec_line(inputs, index=active.line + 1, run_id=self._name)
-            if result.run_info.status.value != "Completed":
-                return self._failed(active, line_error(result.run_info.error))
-            outputs = {name: value for name, value in result.output.items() if name != "line_number"}
-            answer = {"ok": True, "outputs": plain(outputs), **self._facts(active)}
-            if self.aggregates:
-                answer["kept"] = self._keep(result)
+            result = self._executable.line(inputs, active.line, self._name)
+            answer = {"ok": True, "outputs": plain(result.outputs), **self._facts(active)}
+            if self.aggregates and result.kept is not None:
+                # The runner keeps it: this process may end before the run does.
+                answer |= packed(result.kept)
         except SystemExit as error:
             return self._failed(active, f"The flow called sys.exit({error.code!r}): a node must return or raise.")
         except BaseException as error:  # a line may raise anything; the process must stay
@@ -110,6 +108,7 @@ class LineRun:
             "prompt_tokens": meter.prompt_tokens,
             "completion_tokens": meter.completion_tokens,
             "retries": meter.retries,
+            "model_calls": meter.model_calls,
         }
 
     def _failed(self, active: _Active, error: str) -> protocol.Message:
@@ -122,7 +121,7 @@ class LineRun:
             # The line is no longer among those that expire: whatever is wrong with its answer, one must be given.
             too_large = isinstance(error, protocol.TooLarge)
             reason = f"are too large: {error}" if too_large else f"cannot be passed on: {described(error)}"
-            small = {key: value for key, value in answer.items() if key not in ("outputs", "kept")}
+            small = {key: value for key, value in answer.items() if key not in ("outputs", "kept", "aggregated")}
             self._send({**small, "ok": False, "error": f"The line's outputs {reason}."})
 
     def expire(self, now: float) -> None:
@@ -130,7 +129,7 @@ class LineRun:
         with self._lock:
             late = [active for active in self._active.values() if active.meter.deadline <= now]
             for active in late:
-                active.meter.abandoned.set()
+                active.meter.abandon()
                 del self._active[active.line]
                 self._left_behind.append(active.thread)
                 self._threads -= 1
@@ -145,7 +144,7 @@ class LineRun:
             self._stopped = True
             busy = [active.thread for active in self._active.values()]
             for active in self._active.values():
-                active.meter.abandoned.set()
+                active.meter.abandon()
             self._active.clear()
             for _ in range(self._threads):
                 self._waiting.put(None)
@@ -153,47 +152,24 @@ class LineRun:
 
     # ------------------------------------------------------------------------------------------------- aggregation
 
-    def _keep(self, result: Any) -> str:
-        """What the aggregation nodes need of a line. The runner keeps it: this process may end before the run does."""
-        inputs = {
-            name: value for name, value in result.run_info.inputs.items() if name in self._aggregation_flow_inputs
-        }
-        try:
-            return base64.b64encode(pickle.dumps((inputs, dict(result.aggregation_inputs)))).decode()
-        except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"a node's output cannot be passed on to the aggregation: {error}") from error
-
-    def collect(self, kept: str) -> None:
-        """Take back what `_keep` made of one line, in line order."""
-        self._collected.append(base64.b64decode(kept))
+    def collect(self, kept: protocol.Message) -> None:
+        """Take what the aggregation needs of one line, in line order: of this run, or of an earlier one."""
+        self._collected.append(unpacked(kept))
 
     def aggregate(self) -> None:
-        """Run the aggregation nodes over the collected lines and answer with their metrics."""
-        metrics: dict[str, Any] = {}
+        """Make metrics of the collected lines and answer with them."""
+        metrics: dict[str, float] = {}
         error = ""
         meter = Meter(24 * 3600.0)
 
-        def run() -> Any:
+        def run() -> Aggregation:
             current.set(meter)
-            # Pickles come only from `_keep`: the runner hands them back as it got them.
-            lines = [pickle.loads(kept) for kept in self._collected]  # noqa: S301
-            inputs = {name: [line[0][name] for line in lines] for name in lines[0][0]}
-            values = {name: [line[1].get(name) for line in lines] for name in lines[0][1]}
-            return self._executor.exec_aggregation(inputs, values, run_id=self._name)
+            return self._executable.aggregate(self._collected, self._name)
 
         try:
-            result = contextvars.copy_context().run(run)
-            failed = [info for info in result.node_run_infos.values() if info.status.value == "Failed"]
-            error = "; ".join(f"{info.node}: {line_error(info.error)}" for info in failed)
-            for name, value in result.metrics.items():
-                try:
-                    number = float(value)
-                except (TypeError, ValueError):
-                    continue  # prompt flow lets flows log texts, too: they are no metrics
-                if not math.isfinite(number):
-                    error = error or f"The metric {name!r} is {number}: a metric must be a finite number."
-                else:
-                    metrics[name] = number
+            aggregation = contextvars.copy_context().run(run)
+            metrics, wrong = numbers(aggregation.metrics)
+            error = aggregation.error or wrong
         except BaseException as raised:
             error = described(raised)
         self._send(
@@ -205,16 +181,6 @@ class LineRun:
                 "prompt_tokens": meter.prompt_tokens,
                 "completion_tokens": meter.completion_tokens,
                 "retries": meter.retries,
+                "model_calls": meter.model_calls,
             }
         )
-
-
-def _inputs_of_aggregation(executor: Any) -> frozenset[str]:
-    """Flow inputs that an aggregation node reads directly."""
-    return frozenset(
-        assignment.value
-        for node in executor._flow.nodes  # noqa: SLF001  # the executor has no public view of its nodes
-        if node.aggregation
-        for assignment in node.inputs.values()
-        if assignment.value_type.value == "FlowInput"
-    )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from shared.adapters.local.engines.contract import FlowError, InputError
 from shared.nesting import DEEPEST, is_deeper
 
 
@@ -19,6 +20,8 @@ class NoJsonForm(ValueError):
 def described(error: BaseException) -> str:
     """Type and text of what a flow raised; a flow's own exceptions may fail even at being shown."""
     try:
+        if isinstance(error, FlowError | InputError):
+            return str(error)
         return f"{type(error).__name__}: {error}"
     except Exception:
         return type(error).__name__
@@ -42,26 +45,16 @@ def load_error(error: BaseException) -> str:
     return text if text.strip() else type(error).__name__
 
 
-def line_error(error: Mapping[str, Any] | None) -> str:
-    """The message of prompt flow's error document, without traceback."""
-    if not error:
-        return "The line did not complete and the engine gives no reason."
-    message = " ".join(str(error.get("message") or "").split()).partition(" [Error reference:")[0]
-    return message or str(error.get("code") or "unknown error")
-
-
 def plain(outputs: Mapping[str, Any]) -> dict[str, Any]:
     """The outputs as JSON values; NaN and the infinities, which JSON lacks, become null.
 
     Raises:
         NoJsonForm: naming the output and its type.
     """
-    from promptflow._utils.utils import default_json_encoder
-
     result = {}
     for name, value in outputs.items():
         try:
-            text = json.dumps(value, default=default_json_encoder)
+            text = json.dumps(value, default=_of_engine)
             result[name] = json.loads(text, parse_constant=lambda _: None)
         except RecursionError as error:
             raise _too_deep(name) from error
@@ -74,6 +67,15 @@ def plain(outputs: Mapping[str, Any]) -> dict[str, Any]:
         if text.count("{") + text.count("[") > DEEPEST and is_deeper(result[name]):
             raise _too_deep(name)
     return result
+
+
+def _of_engine(value: object) -> Any:
+    """The JSON form of prompt flow's own values, such as pictures; nothing else has one."""
+    if not type(value).__module__.startswith("promptflow."):
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    from promptflow._utils.utils import default_json_encoder
+
+    return default_json_encoder(value)
 
 
 def _too_deep(name: str) -> NoJsonForm:

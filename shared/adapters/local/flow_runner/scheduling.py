@@ -9,9 +9,16 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 from typing import Any
 
+from shared.adapters.local.engines.after_import import AfterImport
 
-def run_lone_nodes_in_place() -> None:
-    """Change prompt flow's scheduler accordingly; nodes that can run at the same time still get threads."""
+
+def watch(imports: AfterImport) -> None:
+    """Change prompt flow's scheduler as soon as anything imports it."""
+    imports.on("promptflow.executor._flow_nodes_scheduler", lambda _: _run_lone_nodes_in_place())
+
+
+def _run_lone_nodes_in_place() -> None:
+    # Nodes that can run at the same time still get threads.
     from promptflow.executor._flow_nodes_scheduler import FlowNodesScheduler
 
     in_threads = FlowNodesScheduler._submit_nodes  # noqa: SLF001  # the scheduler has no setting for it

@@ -18,32 +18,46 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Final, NoReturn
 
-from shared.adapters.local import promptflow_engine
+from shared.adapters.local.engines import promptflow_hooks
+from shared.adapters.local.engines.after_import import AfterImport
+from shared.adapters.local.engines.contract import Engine, Executable, FlowSource
+from shared.adapters.local.engines.load import load, set_environment, step_aside
+from shared.adapters.local.engines.promptflow_hooks import Connections
 from shared.adapters.local.flow_runner import isolation, model_calls, protocol, scheduling
 from shared.adapters.local.flow_runner.lines import LineRun
+from shared.adapters.local.flow_runner.places import Places
 from shared.adapters.local.flow_runner.reasons import load_error
 from shared.connections import Connection
 from shared.redaction import Redaction
 
 _BEAT_S: Final = 1.0
 _TICK_S: Final = 0.05
-_EXECUTORS_KEPT: Final = 16
+_EXECUTABLES_KEPT: Final = 16
 
 
 class Worker:
-    """The process's state: one flow, its executors by choice of variants and parameters, and the runs under way."""
+    """The process's state: one flow, its executables by choice of variants and parameters, and the runs under way."""
 
     def __init__(self, answers: BinaryIO, scratch: Path) -> None:
         self._answers = answers
         self._scratch = scratch
         self._lock = threading.Lock()
         self._runs: dict[str, LineRun] = {}
-        self._executors: OrderedDict[str, tuple[Any, list[str]]] = OrderedDict()
+        self._engine: Engine | None = None
+        self._executables: OrderedDict[str, Executable] = OrderedDict()
         self._loads: SimpleQueue[protocol.Message] = SimpleQueue()
-        self._flow = Path()
-        self._connections: dict[str, Connection] = {}
         self._redacted = Redaction()
-        self._made = 0
+        self._for_engine = Connections()
+        self._places = Places(self.send)
+
+    def watch_imports(self) -> None:
+        """Change what must be changed in prompt flow and in the openai client, once something imports them."""
+        imports = AfterImport()
+        imports.install()
+        isolation.watch(imports)
+        scheduling.watch(imports)
+        model_calls.install(imports, self._places)
+        promptflow_hooks.watch(imports, self._for_engine)
 
     def send(self, message: protocol.Message) -> None:
         """Answer; whole messages only, whichever thread asks."""
@@ -60,10 +74,12 @@ class Worker:
             match order["do"]:
                 case "load" | "run":
                     self._loads.put(order)
+                case "go":
+                    self._places.go(order["ticket"])
                 case "line":
                     self._runs[order["run"]].line(order["line"], order["inputs"])
                 case "kept":
-                    self._runs[order["run"]].collect(order["kept"])
+                    self._runs[order["run"]].collect(order)
                 case "aggregate":
                     threading.Thread(target=self._runs[order["run"]].aggregate, name="aggregate", daemon=True).start()
                 case "stop":
@@ -72,75 +88,46 @@ class Worker:
                     raise ValueError(f"unknown order {unknown!r}")
 
     def _load_in_turn(self) -> None:
-        # One thread makes all executors: prompt flow changes the working directory and sys.path while it loads.
+        # One thread makes all executables: prompt flow changes the working directory and sys.path while it loads.
         while True:
             order = self._loads.get()
             run = {"run": order["run"]} if "run" in order else {}
             try:
                 if order["do"] == "load":
                     self._load(order)
-                    self.send({"is": "loaded"})
                 else:
                     self._start(order)
             except BaseException as error:  # the flow's modules run here: they may raise anything, SystemExit too
                 self.send({"is": "unusable", **run, "reason": self._redacted(load_error(error))[:4_000]})
 
     def _load(self, order: protocol.Message) -> None:
-        self._flow = Path(order["flow"])
-        self._connections = {c["name"]: Connection(**c) for c in order["connections"]}
-        self._redacted = Redaction(self._connections.values())
-        os.environ.update(order["environment"])
-        for name, value in (promptflow_engine.read_dag(self._flow).get("environment_variables") or {}).items():
-            if name not in order["environment"]:
-                os.environ[name] = self._referenced(str(value))
-        os.chdir(self._flow)
-        sys.dont_write_bytecode = True  # the flow's folder belongs to a bundle that nobody changes
-        # The flow's modules may have any name, `shared` too: from here on ours are out of their way.
-        root = str(Path(__file__).parents[4])
-        sys.path[:] = [str(self._flow), *(p for p in sys.path if p not in ("", root, str(self._scratch)))]
-        for name in [n for n in sys.modules if n == "shared" or n.startswith("shared.")]:
-            del sys.modules[name]
-
-    def _referenced(self, value: str) -> str:
-        """`${connection.key}` in a flow's environment variables is that key of the connection."""
-        if value.startswith("${") and value.endswith("}"):
-            name, _, key = value[2:-1].partition(".")
-            if name in self._connections:
-                return str(getattr(self._connections[name], key, value))
-        return value
+        connections = {c["name"]: Connection(**c) for c in order["connections"]}
+        root = Path(order["root"]) if order["root"] is not None else None
+        source = FlowSource(Path(order["flow"]), order["flow_file"], connections, self._scratch)
+        self._redacted = Redaction(connections.values())
+        self._for_engine.set(connections)
+        set_environment(source, order["environment"])
+        step_aside(source, order["package"], root, not_from=[str(self._scratch)])
+        self._engine = load(source)
+        gc.freeze()  # what was imported stays: no collection need look at its 200,000 objects again
+        self.send({"is": "loaded", "engine": self._engine.name})
 
     def _start(self, order: protocol.Message) -> None:
-        executor, models = self._executor(order["variants"], order["parameters"])
-        run = LineRun(order["run"], executor, order, self.send, self._redacted)
+        executable = self._executable(order["variants"], order["parameters"])
+        run = LineRun(order["run"], executable, order, self.send, self._redacted)
         self._runs[order["run"]] = run
+        models = list(executable.connections)
         self.send({"is": "ready", "run": order["run"], "models": models, "aggregates": run.aggregates})
 
-    def _executor(self, variants: dict[str, str], parameters: dict[str, Any]) -> tuple[Any, list[str]]:
-        from promptflow.executor import FlowExecutor
-        from ruamel.yaml import YAML
-
+    def _executable(self, variants: dict[str, str], parameters: dict[str, Any]) -> Executable:
+        assert self._engine is not None
         choice = repr((sorted(variants.items()), sorted((k, repr(v)) for k, v in parameters.items())))
-        if choice in self._executors:
-            self._executors.move_to_end(choice)
-            return self._executors[choice]
-        dag = promptflow_engine.materialised_dag(self._flow, variants, parameters)
-        models = promptflow_engine.used_connections(dag, self._connections)
-        self._made += 1
-        file = self._scratch / f"{self._made}.dag.yaml"
-        with file.open("w", encoding="utf-8") as stream:
-            YAML().dump(dag, stream)
-        executor = FlowExecutor.create(
-            file,
-            promptflow_engine.engine_connections(self._connections),
-            working_dir=self._flow,
-            raise_ex=False,
-            env_exporter_setup=False,
-        )
-        file.unlink()
-        self._executors[choice] = executor, models
-        if len(self._executors) > _EXECUTORS_KEPT:
-            self._executors.popitem(last=False)
-        return executor, models
+        if choice not in self._executables:
+            self._executables[choice] = self._engine.executable(variants, parameters)
+            if len(self._executables) > _EXECUTABLES_KEPT:
+                self._executables.popitem(last=False)
+        self._executables.move_to_end(choice)
+        return self._executables[choice]
 
     def _watch(self) -> None:
         while True:
@@ -164,31 +151,27 @@ def _die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def main(parent: int, scratch: Path) -> NoReturn:
-    """Serve the parent until it goes."""
+def main(parent: int, scratch: Path, preload: str) -> NoReturn:
+    """Serve the parent until it goes. `preload` is `promptflow` to import it at once, else only a flow does."""
     orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     _die_with_parent(parent)
     worker = Worker(answers, scratch)
-    try:
-        from promptflow._version import VERSION
-        from promptflow.executor import FlowExecutor  # noqa: F401  # the import that takes seconds
-
-        isolation.streams_per_thread()
-        isolation.quiet()
-        isolation.metrics_per_run()
-        model_calls.install()
-        scheduling.run_lone_nodes_in_place()
-        gc.freeze()  # what was imported stays: no collection need look at its 200,000 objects again
-    except ImportError as error:
-        worker.send({"is": "unusable", "reason": f"prompt flow itself cannot be imported: {load_error(error)}"})
-        os._exit(1)
-    worker.send({"is": "hello", "engine": f"promptflow {VERSION}"})
+    isolation.streams_per_thread()
+    worker.watch_imports()
+    if preload == "promptflow":
+        try:
+            import promptflow.executor
+        except ImportError as error:
+            worker.send({"is": "unusable", "reason": f"prompt flow itself cannot be imported: {load_error(error)}"})
+            os._exit(1)
+        import promptflow.tools  # noqa: F401  # the packaged tools of `llm` nodes
+    worker.send({"is": "hello"})
     worker.serve(orders)
     os._exit(0)  # not sys.exit: threads of hanging lines would keep the process
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
