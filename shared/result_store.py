@@ -15,11 +15,21 @@ from shared.results import CONTAINER, LineRecord, RunRecord
 
 def write(blobs: BlobStore, folder: str, record: RunRecord, lines: Iterable[LineRecord]) -> None:
     """Store a run or an evaluation under its folder (`results.cell_folder`, `results.evaluation_folder`)."""
+    write_lines(blobs, folder, lines)
+    write_record(blobs, folder, record)
+
+
+def write_lines(blobs: BlobStore, folder: str, lines: Iterable[LineRecord]) -> None:
+    """Store the lines alone, where the record follows from them."""
     with tempfile.TemporaryFile() as spool:
         for line in lines:
             spool.write(line.model_dump_json().encode() + b"\n")
         spool.seek(0)
         blobs.write(CONTAINER, f"{folder}/lines.jsonl", spool)
+
+
+def write_record(blobs: BlobStore, folder: str, record: RunRecord) -> None:
+    """Store the record, which says that the lines are complete."""
     blobs.write(CONTAINER, f"{folder}/run.json", record.model_dump_json().encode())
 
 

@@ -225,7 +225,7 @@ def _problem(answer: Invocation, settings: Deployment, use_case: UseCase, redact
         content = json.loads(answer.body)
     except (ValueError, RecursionError):
         return f"answered no JSON: {shown}"
-    expected = settings.expected_outputs or outputs_of(use_case.flow)
+    expected = settings.expected_outputs or outputs_of(use_case.flow, use_case.flow_file)
     missing = [key for key in expected if not isinstance(content, dict) or key not in content]
     if missing:
         return f"answered without {', '.join(missing)}: {shown}"
