@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,28 +22,61 @@ def environments_of(folder: Path) -> list[str]:
     return sorted({DEFAULT_ENVIRONMENT, *overlays(folder)})
 
 
-def problems_of(folder: Path, environments: Sequence[str], data: Path) -> tuple[list[Problem], int]:
-    """Every problem in any of the environments, each once, by file and line; and how many more there are."""
+@dataclass(frozen=True)
+class Findings:
+    """What is said of a use case folder, each thing once, by file and line."""
+
+    problems: list[Problem]
+    more: int
+    """Problems that are not listed."""
+    warnings: list[Problem]
+    """What is odd but harmless."""
+
+
+def findings_of(folder: Path, environments: Sequence[str], data: Path) -> Findings:
+    """What is wrong, or odd, in any of the environments."""
     from shared.use_case.load import load
     from shared.use_case.problems import InvalidUseCase
 
-    found: dict[Problem, None] = {}
+    problems: dict[Problem, None] = {}
+    warnings: dict[Problem, None] = {}
     more = 0
     for environment in environments:
         try:
-            load(folder, environment, data=data)
+            warnings.update(dict.fromkeys(load(folder, environment, data=data).warnings))
         except InvalidUseCase as error:
-            found.update(dict.fromkeys(error.problems))
+            problems.update(dict.fromkeys(error.problems))
+            warnings.update(dict.fromkeys(error.warnings))
             more = max(more, error.more)
-    return sorted(found, key=lambda problem: (problem.file, problem.line)), more
+    return Findings(_in_order(problems), more, _in_order(warnings))
+
+
+def problems_of(folder: Path, environments: Sequence[str], data: Path) -> tuple[list[Problem], int]:
+    """The problems of `findings_of`, and how many more there are."""
+    found = findings_of(folder, environments, data)
+    return found.problems, found.more
+
+
+def _in_order(found: Iterable[Problem]) -> list[Problem]:
+    return sorted(found, key=lambda problem: (problem.file, problem.line))
 
 
 def told(folder: Path, problems: Sequence[Problem], more: int) -> list[str]:
     """The problems for people, a line each, and their number."""
-    lines = [f"{shown(folder, problem.file)}:{problem.line}: {problem.key}: {problem.message}" for problem in problems]
+    lines = [line_of(folder, problem) for problem in problems]
     if more:
         lines.append(f"and {more} more")
     return [*lines, f"{plural(len(problems) + more, 'problem')} in {folder}"]
+
+
+def line_of(folder: Path, problem: Problem) -> str:
+    """A problem or a warning in one line, as editors understand it."""
+    return f"{shown(folder, problem.file)}:{problem.line}: {problem.key}: {problem.message}"
+
+
+def listed(folder: Path, problems: Iterable[Problem]) -> list[dict[str, str | int]]:
+    """Problems or warnings as JSON values."""
+    return [{"file": shown(folder, p.file), "line": p.line, "key": p.key, "message": p.message} for p in problems]
 
 
 def shown(folder: Path, file: str) -> str:

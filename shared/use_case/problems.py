@@ -20,8 +20,10 @@ MOST_SHOWN: Final = 200
 class InvalidUseCase(BusinessFailure):
     """A use case folder that cannot be run; `problems` names every reason, by file and line."""
 
-    def __init__(self, problems: Iterable[Problem], more: int = 0) -> None:
+    def __init__(self, problems: Iterable[Problem], more: int = 0, warnings: Iterable[Problem] = ()) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line)))
+        self.warnings = tuple(warnings)
+        """What is odd besides, but would be harmless."""
         self.more = more
         """How many further problems there are, which are not listed."""
         number = len(self.problems) + more
@@ -72,7 +74,7 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raises InvalidUseCase with everything that was found."""
         if self.found:
-            raise InvalidUseCase(self.found, self.more)
+            raise InvalidUseCase(self.found, self.more, self.warnings)
 
 
 def one_of(found: object, allowed: Iterable[str], what: str) -> str:
