@@ -51,6 +51,9 @@ def submit(
         str | None, typer.Option(help="Names the request (default: from content, commit and build).")
     ] = None,
     *,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run everything, whatever earlier chains have run already.")
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask anew, even if the same was asked before.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the chain; the exit code is its outcome.")] = False,
     timeout: Annotated[float | None, typer.Option(help="With --wait: seconds until the command gives up.")] = None,
@@ -58,12 +61,13 @@ def submit(
 ) -> None:
     """Ask for a chain. The same content, commit and build mean the same chain: asking twice starts one.
 
-    A use case that `validate` refuses in that environment is refused here too, save for cd, which deploys what is
-    registered.
+    A use case that `validate` refuses in that environment, or that its budget refuses, is refused here too, save for
+    cd, which deploys what is registered.
     """
     from pydantic import ValidationError
 
     from genaiops.cli.follow import show_until_end
+    from genaiops.cli.plan import Asked, refuse_beyond_budget
     from genaiops.cli.requesting import build_request, git_state, send_request
     from shared.chain.messages import ChainKind, problems
 
@@ -79,6 +83,7 @@ def submit(
         found, more = problems_of(folder, [environment], wired.settings.data)
         if found:
             raise Refused("\n".join(told(folder, found, more)))
+        refuse_beyond_budget(folder, Asked(ChainKind(kind), environment, variants, dataset, fresh=fresh), wired)
     git = git_state(folder)
     try:
         request = build_request(
@@ -95,6 +100,7 @@ def submit(
             requester=requester,
             flow_version=flow_version,
             traffic=traffic,
+            fresh=fresh,
             upload=dataset,
         )
     except ValidationError as error:

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from genaiops.cli import wiring
-from genaiops.cli.checking import environments_of, problems_of, shown, told
+from genaiops.cli.checking import environments_of, findings_of, line_of, listed, told
 from genaiops.cli.outcome import ExitCode
-from genaiops.cli.output import plural, print_json, print_table, say
+from genaiops.cli.output import print_json, say
 from genaiops.cli.wiring import Kind
 
 UseCaseArgument = Annotated[
@@ -33,22 +33,26 @@ def validate(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a use case folder; every problem is named with file and line."""
+    """Check a use case folder; every problem is named with file and line. Warnings alone leave it valid."""
     configured = wiring.settings()
     folder = wiring.use_case_folder(use_case, configured)
     environments = environment or environments_of(folder)
-    problems, more = problems_of(folder, environments, configured.data)
+    found = findings_of(folder, environments, configured.data)
+    if not as_json:
+        for warning in found.warnings:
+            say(f"warning: {line_of(folder, warning)}", "yellow")
     if as_json:
-        listed = [{"file": shown(folder, p.file), "line": p.line, "key": p.key, "message": p.message} for p in problems]
-        print_json({"valid": not problems, "environments": environments, "problems": listed, "more": more})
-    elif problems:
-        *lines, count = told(folder, problems, more)
+        problems, warnings = listed(folder, found.problems), listed(folder, found.warnings)
+        answer = {"environments": environments, "problems": problems, "more": found.more, "warnings": warnings}
+        print_json({"valid": not problems, **answer})
+    elif found.problems:
+        *lines, count = told(folder, found.problems, found.more)
         for line in lines:
             say(line)
         say(count, "red")
     else:
         say(f"{folder} is valid in {', '.join(environments)}.", "green")
-    if problems:
+    if found.problems:
         raise typer.Exit(ExitCode.NO)
 
 
@@ -64,28 +68,26 @@ def plan(
         Path | None, typer.Option(help="The file that would be uploaded.", exists=True, dir_okay=False)
     ] = None,
     *,
+    fresh: Annotated[bool, typer.Option("--fresh", help="As if nothing of earlier chains could be reused.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a chain would run, with counts of runs, evaluations, lines and model calls."""
+    """Show what a chain would run, reuse and cost, and whether that is within the use case's budget.
+
+    Lines that earlier chains have run are found where this installation keeps its results. Tokens are estimated. The
+    exit code is 1 for a chain that its budget refuses.
+    """
     from genaiops.cli.plan import Asked, planned
+    from genaiops.cli.plan_table import show
     from shared.chain.messages import ChainKind
 
-    configured = wiring.settings()
+    wired = wiring.ports_of_installation()
+    configured = wired.settings if wired else wiring.settings()
     folder = wiring.use_case_folder(use_case, configured)
-    result = planned(folder, Asked(ChainKind(kind), environment, variants, dataset, file), configured)
+    asked = Asked(ChainKind(kind), environment, variants, dataset, file, fresh)
+    result = planned(folder, asked, configured, wired)
     if as_json:
         print_json(result.as_json())
-        return
-    say(f"A {kind} chain of {result.use_case} ({environment}) walks: {', '.join(result.steps)}.")
-    counts = result.counts()
-    if result.plan is not None:
-        rows = (
-            (r.cell.dataset, r.cell.label, r.lines, r.model_calls, ", ".join(e.evaluator for e in r.evaluations))
-            for r in result.plan.runs
-        )
-        print_table(("dataset", "variants and parameters", "lines", "model calls", "evaluators"), rows)
-    say(
-        f"{plural(counts['runs'], 'run')} with {plural(counts['lines'], 'line')}, "
-        f"{plural(counts['evaluations'], 'evaluation')} with {plural(counts['evaluation_lines'], 'line')}, "
-        f"{plural(counts['model_calls'], 'model call')}. Nothing was run."
-    )
+    else:
+        show(result, asked)
+    if result.over_budget:
+        raise typer.Exit(ExitCode.NO)

@@ -25,6 +25,14 @@ def ports() -> Ports:
     return bootstrap.ports()
 
 
+def ports_of_installation() -> Ports | None:
+    """The ports where there is an installation: a command that only looks must not make one."""
+    configured = settings()
+    if configured.profile == "local" and not configured.home.is_dir():
+        return None
+    return ports()
+
+
 def settings() -> Settings:
     """The settings alone, for commands that need nothing wired."""
     from shared.settings import read
