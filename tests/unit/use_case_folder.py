@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from shared.errors import BusinessFailure
+from shared.use_case.load import InvalidUseCase, load
+from shared.use_case.model import Problem, UseCase
+
 EXPERIMENT = """\
 name: greetings
 flow: flows/standard
@@ -152,3 +158,23 @@ def change(folder: Path, name: str, old: str, new: str) -> int:
     assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {name}"
     (folder / name).write_text(text.replace(old, new))
     return text[: text.index(old)].count("\n") + 1
+
+
+def loaded(folder: Path, environment: str = "dev") -> UseCase:
+    """The use case, valid."""
+    return load(folder, environment, data=folder.parents[1] / "data")
+
+
+def problems_of(folder: Path, environment: str = "dev") -> tuple[Problem, ...]:
+    """What is wrong with it."""
+    with pytest.raises(InvalidUseCase) as caught:
+        loaded(folder, environment)
+    assert isinstance(caught.value, BusinessFailure)
+    return caught.value.problems
+
+
+def only_problem(folder: Path, environment: str = "dev") -> Problem:
+    """The one thing that is wrong with it."""
+    found = problems_of(folder, environment)
+    assert len(found) == 1, [str(problem) for problem in found]
+    return found[0]
