@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from genaiops.cli.output import plural
 
 if TYPE_CHECKING:
+    from shared.settings import Settings
     from shared.use_case.model import Problem
 
 
@@ -33,8 +34,12 @@ class Findings:
     """What is odd but harmless."""
 
 
-def findings_of(folder: Path, environments: Sequence[str], data: Path) -> Findings:
-    """What is wrong, or odd, in any of the environments."""
+def findings_of(folder: Path, environments: Sequence[str], data: Path, env_file: Path | None = None) -> Findings:
+    """What is wrong, or odd, in any of the environments.
+
+    With `env_file`, a variable that is set neither in this process nor in that file is a problem too.
+    """
+    from shared import environment_check
     from shared.use_case.load import load
     from shared.use_case.problems import InvalidUseCase
 
@@ -43,7 +48,10 @@ def findings_of(folder: Path, environments: Sequence[str], data: Path) -> Findin
     more = 0
     for environment in environments:
         try:
-            warnings.update(dict.fromkeys(load(folder, environment, data=data).warnings))
+            use_case = load(folder, environment, data=data)
+            warnings.update(dict.fromkeys(use_case.warnings))
+            if env_file is not None:
+                problems.update(dict.fromkeys(environment_check.problems(use_case, os.environ, env_file)))
         except InvalidUseCase as error:
             problems.update(dict.fromkeys(error.problems))
             warnings.update(dict.fromkeys(error.warnings))
@@ -51,10 +59,17 @@ def findings_of(folder: Path, environments: Sequence[str], data: Path) -> Findin
     return Findings(_in_order(problems), more, _in_order(warnings))
 
 
-def problems_of(folder: Path, environments: Sequence[str], data: Path) -> tuple[list[Problem], int]:
+def problems_of(
+    folder: Path, environments: Sequence[str], data: Path, env_file: Path | None = None
+) -> tuple[list[Problem], int]:
     """The problems of `findings_of`, and how many more there are."""
-    found = findings_of(folder, environments, data)
+    found = findings_of(folder, environments, data, env_file)
     return found.problems, found.more
+
+
+def env_file_of(settings: Settings) -> Path | None:
+    """Where variables may be set beside this process, if chains of this installation run on this machine."""
+    return settings.env_file if settings.profile == "local" else None
 
 
 def _in_order(found: Iterable[Problem]) -> list[Problem]:

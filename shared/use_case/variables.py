@@ -106,14 +106,18 @@ def filled_in(written: Mapping[str, str], environment: Mapping[str, str], env_fi
     values, wrong = _looked_up(written, Variables(environment, env_file))
     if wrong:
         listed = "\n  ".join(f"{name}: {message}" for name, message in wrong.items())
-        raise BusinessFailure(f"Variables of {FILE} cannot be given to the flow:\n  {listed}")
+        raise BusinessFailure(f"Variables cannot be given to the flow:\n  {listed}")
     return values
 
 
+def unset(written: Mapping[str, str], environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    """What is wrong with variables as they are written, by name; empty where all of them have a value."""
+    return _looked_up(written, Variables(environment, env_file))[1]
+
+
 def missing(use_case: UseCase, environment: Mapping[str, str], env_file: Path | None) -> list[Problem]:
-    """The same as problems of the use case folder, each with its line."""
-    written = given(use_case.variables, use_case.connections)
-    _, wrong = _looked_up(written, Variables(environment, env_file))
+    """The variables of `environment/env.yaml` that `resolved` would refuse, each with its line."""
+    wrong = unset(given(use_case.variables, use_case.connections), environment, env_file)
     if not wrong:
         return []
     document = read_yaml(use_case.folder / FILE, FILE, Problems(), may_be_empty=True)
