@@ -80,7 +80,7 @@ def _local(settings: Settings) -> Ports:
         clock=clock,
         bus=LocalBus(settings.home / "bus.sqlite3", queues, clock),
         blobs=blobs,
-        runner=LocalFlowRunner(settings.home),
+        runner=LocalFlowRunner(settings.home, calls_in_flight=settings.calls_in_flight),
         registry=LocalRegistry(blobs, clock),
         endpoints=LocalEndpoints(blobs, settings.home, settings.router_url),
         notifier=ConsoleNotifier(blobs, sys.stdout),

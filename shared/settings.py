@@ -37,6 +37,8 @@ class Settings:
     """Of every queue: after so many deliveries a message is dead-lettered."""
     cells_in_flight: int
     """Cells of one chain that are run side by side."""
+    calls_in_flight: int
+    """Calls of one model endpoint that are made at the same time, by all chains together."""
     http_port: int
     """Port of the embedded host's HTTP functions (`GENAIOPS_HTTP_PORT`)."""
     functions_url: str
@@ -101,6 +103,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         queues={queue: variables.get(queue_variable(queue)) or queue.value for queue in Queue},
         max_delivery_count=number("GENAIOPS_MAX_DELIVERY_COUNT", 5, 1, 2000),
         cells_in_flight=number("GENAIOPS_CELLS_IN_FLIGHT", 8, 1, 1000),
+        calls_in_flight=number("GENAIOPS_CALLS_IN_FLIGHT", 32, 1, 10_000),
         http_port=port,
         functions_url=(variables.get("GENAIOPS_FUNCTIONS_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
         router_port=number("GENAIOPS_ROUTER_PORT", 7072, 1, 65535),

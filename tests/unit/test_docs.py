@@ -120,6 +120,7 @@ def test_the_settings_pages_defaults_are_those_of_the_code() -> None:
         "GENAIOPS_STAND_IN_PORT": read.stand_in_port,
         "GENAIOPS_MAX_DELIVERY_COUNT": read.max_delivery_count,
         "GENAIOPS_CELLS_IN_FLIGHT": read.cells_in_flight,
+        "GENAIOPS_CALLS_IN_FLIGHT": read.calls_in_flight,
         "GENAIOPS_LOOK_SECONDS": read.look_seconds,
     }
     assert {name: int(stated[name]) for name in numbers} == numbers

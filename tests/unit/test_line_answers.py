@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from shared.adapters.local.engines.contract import Aggregation, LineResult
 from shared.adapters.local.flow_runner import protocol
 from shared.adapters.local.flow_runner.lines import LineRun
 from shared.adapters.local.flow_runner.model_calls import Meter
@@ -26,17 +28,21 @@ DONE: dict[str, object] = {
     "prompt_tokens": 0,
     "completion_tokens": 0,
     "retries": 0,
+    "model_calls": 0,
 }
 
 
-class FakeExecutor:
+class Echo:
     """Answers every line with its inputs."""
 
-    has_aggregation_node = False
+    connections = ()
+    aggregates = False
 
-    def exec_line(self, inputs: Any, index: int, run_id: str) -> Any:
-        info = SimpleNamespace(status=SimpleNamespace(value="Completed"), error=None)
-        return SimpleNamespace(run_info=info, output=dict(inputs))
+    def line(self, inputs: Mapping[str, Any], number: int, run: str) -> LineResult:
+        return LineResult(inputs)
+
+    def aggregate(self, kept: Sequence[Mapping[str, Any]], run: str) -> Aggregation:
+        return Aggregation({})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +62,7 @@ def test_an_answer_that_cannot_be_sent_becomes_a_failed_line(error: Exception, t
         sent.put(message)
 
     order = {"line_timeout_s": 30, "concurrency": 1, "aggregate": False}
-    run = LineRun("r", FakeExecutor(), order, send, Redaction())
+    run = LineRun("r", Echo(), order, send, Redaction())
     run.line(0, {"value": "x"})
 
     answer = sent.get(timeout=10)
@@ -78,7 +84,7 @@ def test_an_answer_is_taken_for_one() -> None:
         {"is": None},
         {"is": ["done"]},
         {"is": "dance"},
-        {"is": "hello"},
+        {"is": "loaded"},
         {"is": "done", "run": "r"},
         {**DONE, "line": "0"},
         {**DONE, "line": -1},
@@ -99,7 +105,7 @@ def test_a_metric_must_be_a_number_and_an_output_flat_enough() -> None:
     deep: object = "core"
     for _ in range(101):
         deep = [deep]
-    counted = {"prompt_tokens": 0, "completion_tokens": 0, "retries": 0}
+    counted = {"prompt_tokens": 0, "completion_tokens": 0, "retries": 0, "model_calls": 0}
     metrics = {"is": "metrics", "run": "r", "error": "", **counted}
     with pytest.raises(ValueError, match="metric"):
         protocol.checked({**metrics, "metrics": {"accuracy": "high"}})
@@ -116,14 +122,14 @@ def test_a_message_longer_than_allowed_is_not_waited_for() -> None:
 @pytest.mark.parametrize("told", ["", "x" * 10, None, True, [3], -3, float("nan"), float("-inf")])
 def test_what_is_no_count_adds_nothing(told: object) -> None:
     meter = Meter(1.0)
-    meter.add_usage(SimpleNamespace(prompt_tokens=told, completion_tokens=5))
-    meter.add_usage(SimpleNamespace())
+    meter.add_call(SimpleNamespace(prompt_tokens=told, completion_tokens=5))
+    meter.add_call(SimpleNamespace())
     assert (meter.prompt_tokens, meter.completion_tokens) == (0, 5)
 
 
 def test_a_count_beyond_all_bounds_counts_as_a_billion() -> None:
     meter = Meter(1.0)
-    meter.add_usage(SimpleNamespace(prompt_tokens=10**30, completion_tokens=float("inf")))
+    meter.add_call(SimpleNamespace(prompt_tokens=10**30, completion_tokens=float("inf")))
     assert (meter.prompt_tokens, meter.completion_tokens) == (10**9, 10**9)
 
 

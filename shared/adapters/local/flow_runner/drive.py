@@ -12,9 +12,11 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final
 
 from shared.adapters.local.flow_runner import protocol
+from shared.adapters.local.flow_runner.known import may_aggregate
 from shared.adapters.local.flow_runner.pool import Pool
 from shared.adapters.local.flow_runner.process import Session, WorkerDied, WorkerProcess
 from shared.adapters.local.flow_runner.spool import Spool
@@ -44,6 +46,9 @@ class Drive:
         self._redacted = Redaction(spec.connections.values())
         self._source: Iterator[tuple[int, Mapping[str, object]]] = spec.numbered_lines()
         self._exhausted = False
+        self._has_known = False
+        """Whether the spool holds what the aggregation needs of the known lines."""
+        self._concurrency = _in_flight(spec.concurrency, pool.limits.in_flight)
         self._pending: dict[int, Mapping[str, object]] = {}
         self._suspects: deque[tuple[int, Mapping[str, object]]] = deque()
         self._deaths = 0
@@ -66,7 +71,7 @@ class Drive:
         """Run all lines and the aggregation. Raises as `FlowRunner.start`."""
         self._spool = spool
         started = datetime.now(UTC)
-        while not self._cancelled.is_set():
+        while not self._cancelled.is_set() and not self._is_all_known():
             lease = self._pool.acquire(self._spec, private=self._deaths > 0, given_up=self._cancelled.is_set)
             if lease is None:
                 break
@@ -85,7 +90,7 @@ class Drive:
     def _use(self, worker: WorkerProcess) -> None:
         """Go as far as this worker lives."""
         try:
-            session, ready = worker.open(self._spec.name, self._spec, self._spec.concurrency)
+            session, ready = worker.open(self._spec.name, self._spec, self._concurrency)
         except WorkerDied as death:
             if not self._deaths or self._pool.closed:  # a line of another run may have ended it
                 raise
@@ -99,17 +104,43 @@ class Drive:
                 self._send(session, *self._suspects.popleft())
                 self._receive(session)
             self._feed(session)
-            if ready["aggregates"] and self._summary.completed and not self._cancelled.is_set():
+            is_something = self._summary.completed or self._spec.known_count
+            if ready["aggregates"] and is_something and not self._cancelled.is_set():
+                self._take_known()
                 self._aggregate(session)
         finally:
             if worker.alive:
                 self._is_worn = _stopped(session) > 0
             worker.forget(session)
 
+    def _is_all_known(self) -> bool:
+        """Whether there is nothing for a worker to do: neither lines to run nor an aggregation of known ones."""
+        if not self._spec.known_count or (
+            self._spec.aggregate and may_aggregate(self._spec.flow, self._spec.flow_file)
+        ):
+            return False
+        for first in self._source:
+            self._source = chain([first], self._source)
+            return False
+        return True
+
+    def _take_known(self) -> None:
+        """Put what the aggregation needs of the known lines among what was kept of those that were run."""
+        if self._has_known:  # an aggregation before this one ended its process
+            return
+        for record in self._spec.known_lines:
+            if record.aggregated is None:
+                raise BusinessFailure(
+                    f"Line {record.line + 1} was taken from an earlier run, which kept nothing of it for the"
+                    f" aggregation of the flow {self._spec.flow.name!r}. Run it afresh."
+                )
+            self._spool.keep(record.line, json.dumps({"aggregated": record.aggregated}))
+        self._has_known = True
+
     def _feed(self, session: Session) -> None:
         # A few lines lie ready in the worker, so that its threads never wait for the pipe; not more, for every line
         # that a dying process had been sent is tried again alone.
-        window = self._spec.concurrency + self._spec.concurrency // 4 + 1
+        window = self._concurrency + self._concurrency // 4 + 1
         while not self._cancelled.is_set():
             while len(self._pending) < window and not self._exhausted:
                 try:
@@ -160,10 +191,13 @@ class Drive:
             latency_ms=answer["latency_ms"],
             tokens=Tokens(prompt=answer["prompt_tokens"], completion=answer["completion_tokens"]),
             attempts=1 + answer["retries"],
+            model_calls=answer["model_calls"],
+            aggregated=answer.get("aggregated"),
         )
         self._add(record)
-        if "kept" in answer:
-            self._spool.keep(number, answer["kept"])
+        for form in ("aggregated", "kept"):  # as JSON, or where it has no such form as a pickle of this run
+            if form in answer:
+                self._spool.keep(number, json.dumps({form: answer[form]}))
 
     def _fail(self, number: int, inputs: Mapping[str, object], error: str) -> None:
         record = LineRecord(line=number, status=LineStatus.FAILED, inputs=inputs, error=self._redacted(error)[:4_000])
@@ -178,7 +212,7 @@ class Drive:
 
     def _aggregate(self, session: Session) -> None:
         for kept in self._spool.kept():
-            session.send("kept", kept=kept)
+            session.send("kept", **json.loads(kept))
         session.send("aggregate")
         answer: protocol.Message | None = session.next(_AGGREGATION_S)
         if answer is None:
@@ -207,6 +241,15 @@ class Drive:
                 f"The process of the flow {self._spec.flow.name!r} ended {self._deaths} times in this run, the last"
                 f" time while it {doing}: {reason}."
             ) from death
+
+
+def _in_flight(lines: int, calls: int) -> int:
+    """Lines of a run to have under way at once.
+
+    Where as many calls may be in flight, a few lines more: a line that works on an answer leaves its place to another,
+    and no place stays empty.
+    """
+    return lines if lines < calls else max(lines, calls + calls // 4)
 
 
 def _stopped(session: Session) -> int:

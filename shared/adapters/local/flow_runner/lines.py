@@ -104,7 +104,8 @@ class LineRun:
             "is": "done",
             "run": self._name,
             "line": active.line,
-            "latency_ms": (time.monotonic() - active.started) * 1000,
+            # Waiting for a place among the calls in flight says nothing about the flow.
+            "latency_ms": max(0.0, time.monotonic() - active.started - meter.waits.seconds) * 1000,
             "prompt_tokens": meter.prompt_tokens,
             "completion_tokens": meter.completion_tokens,
             "retries": meter.retries,
@@ -136,7 +137,8 @@ class LineRun:
             for _ in range(min(len(late), self._waiting.qsize())):
                 self._start_thread()
         for active in late:
-            self._answer(self._failed(active, f"The line timed out: it took longer than {self._timeout_s:g} s."))
+            told = f"The line timed out: it took longer than {self._timeout_s:g} s."
+            self._answer(self._failed(active, told + active.meter.waits.told))
 
     def stop(self) -> int:
         """End the run; lines under way are abandoned. Returns how many threads are still busy."""

@@ -1,4 +1,4 @@
-"""Inside the worker: every call of the openai client, whoever makes it, is retried by our rules and counted per line.
+"""Inside the worker: every call of the openai client, whoever makes it, waits its turn, is retried and is counted.
 
 The hook sits in the client's one request method, so that `llm` nodes, other tools and a flow's own Python nodes are all
 retried at the call: the nodes before it do not run, and cost, a second time. A line's meter travels in a context
@@ -16,10 +16,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from shared.adapters.local.engines.after_import import AfterImport
 from shared.adapters.local.flow_runner import retry
+from shared.adapters.local.flow_runner.places import GivenUp, Places, Waits
 
 _MOST_TOKENS: Final = 1_000_000_000
 """Of one call: more is a mistake of the service."""
+_WITHOUT_LINE_S: Final = 600.0
+"""For a call that is no line's, such as one made while a flow's module is imported."""
+_AFTER_LINE_S: Final = 1.0
+"""So long after the line's end a request may go on: the line's own end is told first."""
 
 
 class Meter:
@@ -27,16 +33,28 @@ class Meter:
 
     def __init__(self, timeout_s: float) -> None:
         self.deadline = time.monotonic() + timeout_s
-        self.abandoned = threading.Event()
-        """Set when nobody waits for the line any more: its calls are not tried again."""
+        self.waits = Waits()
+        """For places among the calls in flight."""
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.retries = 0
+        self.model_calls = 0
+        """Calls that were answered; the tries of one call are one."""
         self._lock = threading.Lock()
 
-    def add_usage(self, usage: Any) -> None:
-        """Add the tokens that the service counted."""
+    @property
+    def abandoned(self) -> threading.Event:
+        """Set when nobody waits for the line any more: it makes no more calls. Set by `abandon`."""
+        return self.waits.abandoned
+
+    def abandon(self) -> None:
+        """Give the line up: what it waits for need not come any more."""
+        self.waits.abandon()
+
+    def add_call(self, usage: Any) -> None:
+        """Add an answered call, and the tokens that the service counted, if it did."""
         with self._lock:
+            self.model_calls += 1
             self.prompt_tokens += _count(getattr(usage, "prompt_tokens", 0))
             self.completion_tokens += _count(getattr(usage, "completion_tokens", 0))
 
@@ -57,18 +75,22 @@ current: contextvars.ContextVar[Meter | None] = contextvars.ContextVar("meter", 
 """The meter of the line that runs in this context."""
 
 
-def install() -> None:
-    """Hook the openai client and take the retries away that prompt flow's tools would make on top of ours."""
-    from openai import _base_client
+def install(imports: AfterImport, places: Places) -> None:
+    """Hook the openai client, and prompt flow's tools that use it, as soon as anything imports them."""
 
-    _base_client.SyncAPIClient.request = _sync(_base_client.SyncAPIClient.request)  # type: ignore[method-assign]
-    _base_client.AsyncAPIClient.request = _async(_base_client.AsyncAPIClient.request)  # type: ignore[method-assign]
+    def hook(client: Any) -> None:
+        client.SyncAPIClient.request = _sync(client.SyncAPIClient.request, places)
+        client.AsyncAPIClient.request = _async(client.AsyncAPIClient.request, places)
 
-    from promptflow.tools import aoai, openai
+    def take_tries(tools: Any) -> None:  # those that tools and prompties would make on top of ours
+        for tool in (getattr(tools, name, None) for name in ("AzureOpenAI", "OpenAI", "Prompty", "AsyncPrompty")):
+            for function in vars(tool).values() if tool is not None else ():
+                _no_more_tries(function)
 
-    for tool in (aoai.AzureOpenAI, openai.OpenAI):
-        for function in vars(tool).values():
-            _no_more_tries(function)
+    imports.on("openai._base_client", hook)
+    imports.on("promptflow.tools.aoai", take_tries)
+    imports.on("promptflow.tools.openai", take_tries)
+    imports.on("promptflow.core._flow", take_tries)
 
 
 def _no_more_tries(function: Any) -> None:
@@ -81,14 +103,18 @@ def _no_more_tries(function: Any) -> None:
         function = getattr(function, "__wrapped__", None)
 
 
-def _sync(request: Callable[..., Any]) -> Callable[..., Any]:
-    def retried(client: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        meter = current.get() or Meter(600.0)
+def _sync(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
+    def limited(client: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        meter = current.get() or Meter(_WITHOUT_LINE_S)
         options.max_retries = 0  # the client's own, or they would multiply with ours and go uncounted
+        endpoint, timeout = _endpoint(client), _timeout(client, options)
         attempt = 1
         while True:
             try:
-                return _checked(request(client, cast_to, options, **kwargs), client, meter)
+                with places.held(endpoint, meter.waits, meter.deadline):
+                    options.timeout = _shortened(timeout, meter)
+                    answer = request(client, cast_to, options, **kwargs)
+                return _checked(answer, client, meter)
             except Exception as error:
                 pause = _pause(error, attempt, meter)
                 if pause is None:
@@ -98,17 +124,21 @@ def _sync(request: Callable[..., Any]) -> Callable[..., Any]:
             meter.add_retry()
             attempt += 1
 
-    return retried
+    return limited
 
 
-def _async(request: Callable[..., Any]) -> Callable[..., Any]:
-    async def retried(client: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        meter = current.get() or Meter(600.0)
+def _async(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
+    async def limited(client: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        meter = current.get() or Meter(_WITHOUT_LINE_S)
         options.max_retries = 0
+        endpoint, timeout = _endpoint(client), _timeout(client, options)
         attempt = 1
         while True:
             try:
-                return _checked(await request(client, cast_to, options, **kwargs), client, meter)
+                async with places.held_async(endpoint, meter.waits, meter.deadline):
+                    options.timeout = _shortened(timeout, meter)
+                    answer = await request(client, cast_to, options, **kwargs)
+                return _checked(answer, client, meter)
             except Exception as error:
                 pause = _pause(error, attempt, meter)
                 if pause is None:
@@ -117,13 +147,37 @@ def _async(request: Callable[..., Any]) -> Callable[..., Any]:
             meter.add_retry()
             attempt += 1
 
-    return retried
+    return limited
+
+
+def _endpoint(client: Any) -> str:
+    """Where the client's calls go: one limit holds for all deployments and connections there."""
+    url = client.base_url
+    return f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port is not None else "")
+
+
+def _timeout(client: Any, options: Any) -> Any:
+    from openai import NotGiven
+
+    return client.timeout if isinstance(options.timeout, NotGiven) else options.timeout
+
+
+def _shortened(timeout: Any, meter: Meter) -> Any:
+    """The request's time limit, ending with the line: a call that nobody waits for would keep its place."""
+    left = max(0.0, meter.deadline - time.monotonic()) + _AFTER_LINE_S
+    if timeout is None:
+        return left
+    if isinstance(timeout, int | float):
+        return min(timeout, left)
+    parts = ("connect", "read", "write", "pool")
+    limits = ((part, getattr(timeout, part)) for part in parts)
+    return type(timeout)(**{part: left if limit is None else min(limit, left) for part, limit in limits})
 
 
 def _pause(error: Exception, attempt: int, meter: Meter) -> float | None:
     from openai import APIConnectionError, APIStatusError, OpenAIError
 
-    if meter.abandoned.is_set():
+    if meter.abandoned.is_set() or isinstance(error, GivenUp):
         return None
     if isinstance(error, APIStatusError):
         if not retry.may_retry(error.status_code):
@@ -147,7 +201,5 @@ def _checked(answer: Any, client: Any, meter: Meter) -> Any:
         raise OpenAIError(f"{client.base_url} answered with something that is no JSON: {shown}. Check `api_base`.")
     if hasattr(answer, "choices") and not answer.choices:
         raise OpenAIError(f"{client.base_url} answered without `choices`. Check `api_base` and the deployment's name.")
-    usage = getattr(answer, "usage", None)
-    if usage is not None:
-        meter.add_usage(usage)
+    meter.add_call(getattr(answer, "usage", None))
     return answer

@@ -1,7 +1,7 @@
 """The warm workers: one per flow, connections and environment, at most so many, the least recently used going first.
 
-One spare process, with prompt flow imported and no flow in it, waits for the next flow: importing takes seconds,
-loading a flow takes milliseconds.
+One spare process, with prompt flow imported and no flow in it, waits for the next flow that needs prompt flow:
+importing takes seconds, loading a flow takes milliseconds. Plain Python needs no spare: its worker is up at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from shared.adapters.local.engines import needs_promptflow
+from shared.adapters.local.flow_runner.limits import CallLimits
 from shared.adapters.local.flow_runner.process import WorkerProcess
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunSpec
@@ -46,7 +48,8 @@ class Lease:
 class Pool:
     """Workers by what they hold. Safe for threads."""
 
-    def __init__(self, folder: Path, python: str, size: int, idle_s: float) -> None:
+    def __init__(self, folder: Path, python: str, size: int, idle_s: float, limits: CallLimits) -> None:
+        self.limits = limits
         self._folder = folder
         self._python = python
         self._size = size
@@ -60,7 +63,8 @@ class Pool:
         self._closed = threading.Event()
         self._keeper: threading.Thread | None = None
         # One thread starts all processes and lives as long as the pool: Linux ends a worker with the thread that
-        # started it, and a thread of the functions host may end at any time.
+        # started it, and a thread of the functions host may end at any time. It waits for none of them: what takes
+        # seconds are their imports, and those run side by side.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-starter")
 
     def acquire(self, spec: RunSpec, *, private: bool, given_up: Callable[[], bool]) -> Lease | None:
@@ -78,12 +82,14 @@ class Pool:
         lease, is_mine = placed
         if is_mine:
             try:
-                lease.ready.set_result(self._loaded(spec))
+                preload = needs_promptflow(spec.flow, spec.flow_file)
+                lease.ready.set_result(self._loaded(spec, preload=preload))
             except BaseException as error:
                 lease.retired = True
                 lease.ready.set_exception(error)
             else:
-                self._keep_a_spare()
+                if preload:
+                    self._keep_a_spare()
         try:
             lease.ready.result()
         except BaseException:
@@ -151,9 +157,9 @@ class Pool:
                 self._changed.wait()
             return None
 
-    def _loaded(self, spec: RunSpec) -> WorkerProcess:
+    def _loaded(self, spec: RunSpec, *, preload: bool) -> WorkerProcess:
         try:
-            worker = self._started()
+            worker = self._started(preload=preload)
         except FileNotFoundError as error:
             raise BusinessFailure(f"A flow worker cannot be started with {self._python}: {error}.") from error
         except OSError as error:
@@ -170,9 +176,11 @@ class Pool:
             raise Transient("The flow runner was closed.")
         return worker
 
-    def _started(self) -> WorkerProcess:
-        with self._changed:
-            spare, self._spare = self._spare, None
+    def _started(self, *, preload: bool) -> WorkerProcess:
+        spare = None
+        if preload:
+            with self._changed:
+                spare, self._spare = self._spare, None
         if spare is not None:
             worker = spare.result()
             if worker.alive:
@@ -181,14 +189,14 @@ class Pool:
         with self._changed:
             if self._closed.is_set():
                 raise Transient("The flow runner is closed.")
-            started = self._starter.submit(self._start)
+            started = self._starter.submit(self._start, preload=preload)
         return started.result()
 
-    def _start(self) -> WorkerProcess:
+    def _start(self, *, preload: bool) -> WorkerProcess:
         scratch = self._folder / f"{os.getpid()}-{id(self):x}-{next(self._numbers)}"
         scratch.mkdir(parents=True)
         try:
-            worker = WorkerProcess(self._python, scratch)
+            worker = WorkerProcess(self._python, scratch, self.limits, preload=preload)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -200,7 +208,7 @@ class Pool:
     def _keep_a_spare(self) -> None:
         with self._changed:
             if self._spare is None and not self._closed.is_set():
-                self._spare = self._starter.submit(self._start)
+                self._spare = self._starter.submit(self._start, preload=True)
 
     def _end(self, worker: WorkerProcess, because: str) -> None:
         worker.kill(because)
@@ -249,6 +257,9 @@ def _usable(lease: Lease) -> bool:
 def _key(spec: RunSpec) -> str:
     held = [
         spec.flow_digest,
+        spec.flow_file,
+        spec.package,
+        str(spec.root) if spec.package else "",
         sorted((name, vars(connection)) for name, connection in spec.connections.items()),
         sorted(spec.environment.items()),
     ]

@@ -1,7 +1,8 @@
 """The runner's handle on one worker process: starting it, talking to it, and knowing why it ended.
 
-Two threads serve each worker: one reads its answers and hands them to the runs they name, one drains what the flow
-prints and keeps the end of it, so that a flow that prints 100 MB neither blocks nor fills memory.
+Three threads serve each worker: one reads its answers and hands them to the runs they name, and never writes, so that
+the worker never waits for it; one tells it which calls of models may be made; one drains what the flow prints and keeps
+the end of it, so that a flow that prints 100 MB neither blocks nor fills memory.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from shared.adapters.local.engines.environment import declared_environment, engine_environment
 from shared.adapters.local.flow_runner import protocol
-from shared.adapters.local.promptflow_engine import declared_environment, engine_environment
+from shared.adapters.local.flow_runner.limits import CallLimits
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunSpec
 
 _ROOT: Final = Path(__file__).parents[4]
+_MODULE: Final = "shared.adapters.local.flow_runner.worker"
 _START_S: Final = 180.0
 """For importing prompt flow on a busy machine, and for loading a flow."""
 _GRACE_S: Final = 15.0
@@ -61,10 +64,15 @@ class Session:
 class WorkerProcess:
     """A worker. Construct it in a thread that outlives it: Linux kills the worker when that thread ends."""
 
-    def __init__(self, python: str, scratch: Path) -> None:
+    def __init__(self, python: str, scratch: Path, limits: CallLimits, *, preload: bool = True) -> None:
+        """`preload` has it import prompt flow at once, which takes seconds; without, only a flow that needs it does."""
         self.scratch = scratch
         self.flow: Path | None = None
         self.engine = ""
+        """What runs its flow, with its version; known once a flow is loaded."""
+        self._is_up = False
+        self._limits = limits
+        self._admitted: SimpleQueue[int | None] = SimpleQueue()
         self.last_heard = time.monotonic()
         self._sessions: dict[str, Session] = {}
         self._control: SimpleQueue[protocol.Message | None] = SimpleQueue()
@@ -74,7 +82,7 @@ class WorkerProcess:
         self._ended = False
         _write_engine_settings(scratch / "promptflow")
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [python, "-m", "shared.adapters.local.flow_runner.worker", str(os.getpid()), str(scratch)],
+            [python, "-m", _MODULE, str(os.getpid()), str(scratch), "promptflow" if preload else "plain"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -85,6 +93,7 @@ class WorkerProcess:
         self._drain = threading.Thread(target=self._drain_output, name="worker-output", daemon=True)
         self._drain.start()
         threading.Thread(target=self._read_answers, name="worker-answers", daemon=True).start()
+        threading.Thread(target=self._admit, name="worker-calls", daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -98,20 +107,25 @@ class WorkerProcess:
             BusinessFailure: the engine or the flow cannot be loaded, or the process ended while it did.
             Transient: it takes too long.
         """
-        if not self.engine:
-            self.engine = str(self._controlled("start")["engine"])
+        if not self._is_up:
+            self._controlled("start")
+            self._is_up = True
         self.flow = spec.flow.absolute()
         order = {
             "do": "load",
             "flow": str(self.flow),
-            "environment": {**declared_environment(spec.flow), **spec.environment},
+            "flow_file": spec.flow_file,
+            "package": spec.package,
+            "root": str(spec.root.absolute()) if spec.root is not None else None,
+            "environment": {**declared_environment(spec.flow, spec.flow_file), **spec.environment},
             "connections": [vars(connection) for connection in spec.connections.values()],
+            "calls_in_flight": self._limits.in_flight,
         }
         try:
             self.send(order)
         except WorkerDied as death:
             raise BusinessFailure(f"The flow {spec.flow.name!r} cannot be run: {death}.") from death
-        self._controlled(f"load the flow {spec.flow.name!r}")
+        self.engine = str(self._controlled(f"load the flow {spec.flow.name!r}")["engine"])
 
     def _controlled(self, what: str) -> protocol.Message:
         try:
@@ -169,6 +183,17 @@ class WorkerProcess:
         except (OSError, ValueError) as error:
             raise WorkerDied(self.death()) from error
 
+    def go(self, ticket: int) -> None:
+        """Let the worker make that call."""
+        # Another thread writes it: this may be the one that reads another worker's answers, and a worker that does not
+        # take its orders must keep nobody else waiting.
+        self._admitted.put(ticket)
+
+    def _admit(self) -> None:
+        with contextlib.suppress(WorkerDied):
+            while (ticket := self._admitted.get()) is not None:
+                self.send({"do": "go", "ticket": ticket})
+
     def is_stuck(self, now: float) -> bool:
         """Whether it has been silent for longer than any of its lines may take: something holds the interpreter."""
         sessions = list(self._sessions.values())
@@ -216,13 +241,19 @@ class WorkerProcess:
 
     def _take(self, answer: protocol.Message) -> None:
         self.last_heard = time.monotonic()
-        name = answer.get("run")
-        if name is not None:
-            session = self._sessions.get(name)
-            if session is not None:
-                session.answers.put(answer)
-        elif answer["is"] != "beat":
-            self._control.put(answer)
+        match answer:
+            case {"is": "ask", "ticket": ticket, "endpoint": endpoint}:
+                self._limits.ask(self, ticket, endpoint)
+            case {"is": "back", "ticket": ticket}:
+                self._limits.back(self, ticket)
+            case {"is": "beat"}:
+                pass
+            case {"run": name}:
+                session = self._sessions.get(name)
+                if session is not None:
+                    session.answers.put(answer)
+            case _:
+                self._control.put(answer)
 
     def _close(self) -> None:
         try:
@@ -237,6 +268,8 @@ class WorkerProcess:
                 for session in self._sessions.values():
                     session.answers.put(None)
             self._control.put(None)
+            self._limits.forget(self)
+            self._admitted.put(None)
 
     def _drain_output(self) -> None:
         assert self._process.stderr is not None

@@ -21,19 +21,21 @@ LIMIT: Final = 512 * 1024 * 1024
 Message = dict[str, Any]
 
 _ANSWERS: Final[dict[str, dict[str, type]]] = {
-    "hello": {"engine": str},
-    "loaded": {},
+    "hello": {},
+    "loaded": {"engine": str},
     "unusable": {"reason": str},
     "beat": {},
+    "ask": {"ticket": int, "endpoint": str},
+    "back": {"ticket": int},
     "ready": {"run": str, "models": list, "aggregates": bool},
     "done": {"run": str, "line": int, "ok": bool, "latency_ms": float}
-    | {"prompt_tokens": int, "completion_tokens": int, "retries": int},
+    | {"prompt_tokens": int, "completion_tokens": int, "retries": int, "model_calls": int},
     "metrics": {"run": str, "metrics": dict, "error": str}
-    | {"prompt_tokens": int, "completion_tokens": int, "retries": int},
+    | {"prompt_tokens": int, "completion_tokens": int, "retries": int, "model_calls": int},
     "stopped": {"run": str, "busy": int},
 }
 """What each answer holds at least."""
-_AT_WILL: Final[dict[str, type]] = {"run": str, "outputs": dict, "error": str, "kept": str}
+_AT_WILL: Final[dict[str, type]] = {"run": str, "outputs": dict, "error": str, "kept": str, "aggregated": dict}
 
 
 class TooLarge(ValueError):
@@ -90,6 +92,7 @@ def checked(answer: object) -> Message:
             raise ValueError(f"{key!r} of the answer {kind!r} is no {of.__name__} that it can have")
     if not all(isinstance(number, float) and math.isfinite(number) for number in answer.get("metrics", {}).values()):
         raise ValueError("a metric is no number")
-    if any(is_deeper(output) for output in answer.get("outputs", {}).values()):
-        raise ValueError("an output is nested too deeply")
+    for part in ("outputs", "aggregated"):
+        if any(is_deeper(value) for value in answer.get(part, {}).values()):
+            raise ValueError("an output is nested too deeply")
     return answer

@@ -17,6 +17,7 @@ from typing import Final
 
 from shared.adapters.local.flow_runner.drive import Drive
 from shared.adapters.local.flow_runner.failures import Failures
+from shared.adapters.local.flow_runner.limits import CALLS_IN_FLIGHT, CallLimits
 from shared.adapters.local.flow_runner.pool import Pool, clear_left_behind
 from shared.adapters.local.flow_runner.spool import Spool, clear_old, place, stored
 from shared.errors import GenAIOpsError, NotFound, Transient
@@ -48,7 +49,8 @@ class LocalFlowRunner:
     it. `python` runs the workers and must have prompt flow and the flows' packages. `start` waits at most `grace_s`
     seconds for the end of its run. At most `max_runs` runs are under way, further ones take their turn; at most
     `max_workers` flows are kept warm, and further ones wait for a place; a worker that no run has used for `idle_s`
-    seconds is ended. Close the runner, or end the process: the workers end with it, however it ends.
+    seconds is ended. Over all runs and workers at most `calls_in_flight` calls are made to one model endpoint at once.
+    Close the runner, or end the process: the workers end with it, however it ends.
     """
 
     def __init__(
@@ -60,10 +62,11 @@ class LocalFlowRunner:
         *,
         grace_s: float = 3.0,
         max_runs: int = 16,
+        calls_in_flight: int = CALLS_IN_FLIGHT,
     ) -> None:
         self._runs = home.absolute() / "runs"
         self._workers = home.absolute() / "workers"
-        self._pool = Pool(self._workers, python, max_workers, idle_s)
+        self._pool = Pool(self._workers, python, max_workers, idle_s, CallLimits(calls_in_flight))
         self._grace_s = grace_s
         self._max_runs = max_runs
         self._lock = threading.Lock()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from shared.adapters.local.flow_runner.latencies import Latencies
 from shared.ports import RunSpec, RunStatus
-from shared.results import Latency, LineRecord, LineStatus, RunRecord, Tokens
+from shared.results import LineRecord, LineStatus, RunRecord, Tokens
 
 _NAMED: Final = 10
 """Failed lines that the reason names."""
+NOTHING_RAN: Final = "none"
+"""The engine of a run whose every line was known."""
 
 
 class Summary:
@@ -18,7 +20,7 @@ class Summary:
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
-        self.engine = "promptflow"
+        self.engine = NOTHING_RAN
         self.models: tuple[str, ...] = ()
         self.aggregation_error = ""
         self.completed = 0
@@ -26,7 +28,8 @@ class Summary:
         self._failed = 0
         self._tokens = [0, 0]
         self._retries = 0
-        self._latencies: list[float] = []
+        self._model_calls = 0
+        self._latencies = Latencies()
         self._metrics: dict[str, float] = {}
 
     def add(self, record: LineRecord) -> None:
@@ -41,8 +44,8 @@ class Summary:
         self._tokens[0] += record.tokens.prompt
         self._tokens[1] += record.tokens.completion
         self._retries += max(0, record.attempts - 1)
-        if record.latency_ms:
-            self._latencies.append(record.latency_ms)
+        self._model_calls += record.model_calls
+        self._latencies.add(record.latency_ms)
 
     def add_metrics(self, answer: dict[str, Any]) -> None:
         """Take what the aggregation answered."""
@@ -51,22 +54,27 @@ class Summary:
         self._tokens[0] += answer["prompt_tokens"]
         self._tokens[1] += answer["completion_tokens"]
         self._retries += answer["retries"]
+        self._model_calls += answer["model_calls"]
 
     def close(self, started: datetime, *, cancelled: bool) -> tuple[RunStatus, RunRecord]:
         """The run's status and record."""
         lines = self.completed + self._failed
+        of = lines + self._spec.known_count
         reasons = []
         succeeded = not cancelled
         if cancelled:
             reasons.append("the run was cancelled")
-        elif not lines:
+        elif not of:
             succeeded = False
             reasons.append("the run has no lines")
         if self._failed:
-            share = self._failed / lines
+            share = self._failed / of
             tolerated = self._spec.tolerated_failures
             succeeded = succeeded and share <= tolerated
-            reasons.append(f"{self._described(lines)} Tolerated are {tolerated:.3g} of the lines, {share:.3g} failed")
+            known = f", those known from earlier runs among them ({self._spec.known_count})" if of > lines else ""
+            reasons.append(
+                f"{self._described(lines)} Tolerated are {tolerated:.3g} of the lines{known}, {share:.3g} failed"
+            )
         if self.aggregation_error:
             succeeded = False
             reasons.append(f"the aggregation failed: {self.aggregation_error}")
@@ -79,7 +87,8 @@ class Summary:
             failed_lines=self._failed,
             metrics=self._metrics,
             tokens=Tokens(prompt=self._tokens[0], completion=self._tokens[1]),
-            latency=_percentiles(self._latencies),
+            model_calls=self._model_calls,
+            latency=self._latencies.percentiles(),
             retries=self._retries,
             started_at=started,
             ended_at=datetime.now(UTC),
@@ -96,14 +105,3 @@ class Summary:
             errors.setdefault(error, number)
         told = " ".join(f"Line {number + 1}: {error[:400]}" for error, number in list(errors.items())[:3])
         return f"{self._failed} of {lines} lines failed ({named}). {told}"
-
-
-def _percentiles(latencies: list[float]) -> Latency:
-    if not latencies:
-        return Latency()
-    ordered = sorted(latencies)
-
-    def at(share: float) -> float:
-        return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 1)
-
-    return Latency(p50_ms=at(0.5), p95_ms=at(0.95), max_ms=round(ordered[-1], 1))

@@ -105,6 +105,7 @@ class Worker:
         root = Path(order["root"]) if order["root"] is not None else None
         source = FlowSource(Path(order["flow"]), order["flow_file"], connections, self._scratch)
         self._redacted = Redaction(connections.values())
+        self._places.in_flight = order["calls_in_flight"]
         self._for_engine.set(connections)
         set_environment(source, order["environment"])
         step_aside(source, order["package"], root, not_from=[str(self._scratch)])
