@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genaiops.cli.outcome import Refused
 from genaiops.cli.output import plural
 
 if TYPE_CHECKING:
     from shared.settings import Settings
-    from shared.use_case.model import Problem
+    from shared.use_case.model import Problem, UseCase
 
 
 def environments_of(folder: Path) -> list[str]:
@@ -70,6 +71,16 @@ def problems_of(
 def env_file_of(settings: Settings) -> Path | None:
     """Where variables may be set beside this process, if chains of this installation run on this machine."""
     return settings.env_file if settings.profile == "local" else None
+
+
+def refuse_what_is_unset(use_case: UseCase, settings: Settings) -> None:
+    """Raises Refused, with every variable that this environment lacks for the use case."""
+    from shared import environment_check
+
+    env_file = env_file_of(settings)
+    unset = environment_check.problems(use_case, os.environ, env_file) if env_file is not None else []
+    if unset:
+        raise Refused("\n".join(told(use_case.folder, unset, 0)))
 
 
 def _in_order(found: Iterable[Problem]) -> list[Problem]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from genaiops.cli.checking import refuse_what_is_unset
 from genaiops.cli.outcome import Refused, WrongUsage
 from shared.chain.messages import ChainKind
 from shared.chain.plans import DEPLOYING, PLANS
@@ -110,11 +111,14 @@ def planned(folder: Path, asked: Asked, settings: Settings, ports: Ports | None 
 
     Raises:
         InvalidUseCase, BusinessFailure, Malformed: the use case, the selection or the file is not valid.
+        Refused: this environment lacks a variable of the use case.
         WrongUsage: the kind needs a dataset or a file that was not given.
     """
     from shared.use_case.load import load
 
     use_case = load(folder, asked.environment, data=settings.data)
+    if asked.kind is not ChainKind.CD:
+        refuse_what_is_unset(use_case, settings)
     with tempfile.TemporaryDirectory(prefix="genaiops-") as scratch:
         plan = _plan(use_case, asked, settings, ports, Path(scratch))
     return Planned(use_case.name, _steps(use_case, asked.kind), plan, use_case.budget)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genaiops.cli import wiring
-from genaiops.cli.checking import problems_of, told
+from genaiops.cli.checking import env_file_of, problems_of, told
 from genaiops.cli.outcome import Refused, WrongUsage
 from genaiops.cli.output import plural, print_json, say
 from genaiops.cli.wiring import Kind
@@ -54,6 +54,9 @@ def submit(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run everything, whatever earlier chains have run already.")
     ] = False,
+    no_environment: Annotated[
+        bool, typer.Option("--no-environment", help="Leave out what is set in the environment: the host has its own.")
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask anew, even if the same was asked before.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the chain; the exit code is its outcome.")] = False,
     timeout: Annotated[float | None, typer.Option(help="With --wait: seconds until the command gives up.")] = None,
@@ -80,7 +83,8 @@ def submit(
     wired = wiring.ports()
     folder = wiring.use_case_folder(use_case, wired.settings)
     if kind != "cd":  # which deploys what is registered, and not what lies here
-        found, more = problems_of(folder, [environment], wired.settings.data)
+        env_file = env_file_of(wired.settings) if not no_environment else None
+        found, more = problems_of(folder, [environment], wired.settings.data, env_file)
         if found:
             raise Refused("\n".join(told(folder, found, more)))
         refuse_beyond_budget(folder, Asked(ChainKind(kind), environment, variants, dataset, fresh=fresh), wired)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from genaiops.cli import wiring
-from genaiops.cli.checking import environments_of, findings_of, line_of, listed, told
+from genaiops.cli.checking import env_file_of, environments_of, findings_of, line_of, listed, told
 from genaiops.cli.outcome import ExitCode
 from genaiops.cli.output import print_json, say
 from genaiops.cli.wiring import Kind
@@ -31,13 +31,18 @@ def validate(
         list[str] | None, typer.Option("--environment", "-e", help="Repeatable (default: dev and every overlay).")
     ] = None,
     *,
+    no_environment: Annotated[
+        bool,
+        typer.Option("--no-environment", help="Leave out what is set in the environment: variables and connections."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a use case folder; every problem is named with file and line. Warnings alone leave it valid."""
     configured = wiring.settings()
     folder = wiring.use_case_folder(use_case, configured)
     environments = environment or environments_of(folder)
-    found = findings_of(folder, environments, configured.data)
+    env_file = env_file_of(configured) if not no_environment else None
+    found = findings_of(folder, environments, configured.data, env_file)
     if not as_json:
         for warning in found.warnings:
             say(f"warning: {line_of(folder, warning)}", "yellow")
