@@ -14,6 +14,7 @@ from genaiops.stand_in_model.rules.extraction import Extraction
 from genaiops.stand_in_model.rules.fallback import Fallback
 from genaiops.stand_in_model.rules.judging import Judging
 from genaiops.stand_in_model.rules.passages import GroundedAnswers
+from genaiops.stand_in_model.rules.programs import Programs
 from genaiops.stand_in_model.rules.replies import Replies
 
 
@@ -31,7 +32,15 @@ class Rule(Protocol):
         ...
 
 
-RULES: Final[tuple[Rule, ...]] = (Judging(), GroundedAnswers(), Extraction(), Classification(), Replies(), Fallback())
+RULES: Final[tuple[Rule, ...]] = (
+    Judging(),
+    GroundedAnswers(),
+    Extraction(),
+    Programs(),
+    Classification(),
+    Replies(),
+    Fallback(),
+)
 """In the order in which they are asked; the last one takes everything."""
 
 

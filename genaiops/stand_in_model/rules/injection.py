@@ -20,7 +20,7 @@ _OVERRIDE: Final = re.compile(
 )
 _SAY: Final = re.compile(
     r"(?:say|reply|respond|answer|write|print|output|antworte|schreib\w*|réponds|écris|responde|escribe|yaz)"
-    r"(?: only| just| nur| with| mit| par| con)*\s*[:\"'“«„‘]+\s*(?P<words>[^\"”»“’\n]{2,200})",
+    r"(?: only| just| nur| with| mit| par| con)*\s*[:\"'“«„‘]+\s*[\"'“«„‘]?(?P<words>[^\"”»“’\n]{2,200})",
     re.IGNORECASE,
 )
 _END: Final = re.compile(r"[.!?。！？\n]")
