@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Final
 
@@ -35,7 +35,7 @@ class Choice:
     label: str
     variants: Mapping[str, str]
     parameters: Mapping[str, object]
-    names: frozenset[str]
+    names: frozenset[str] = field(compare=False)
     """What a selection may call it."""
     is_default: bool = False
 

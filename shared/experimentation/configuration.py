@@ -13,7 +13,7 @@ from typing import Final
 from shared.connections import Connection
 from shared.digests import json_digest
 
-SECRET: Final = re.compile(r"(?:^|_)(?:KEY|SECRET|PASSWORD|PWD|TOKEN|CREDENTIAL)S?$", re.IGNORECASE)
+SECRET: Final = re.compile(r"(?:^|_)(?:KEY|SECRET|PASSWORD|PWD|TOKEN|CREDENTIAL)$", re.IGNORECASE)
 """Variables that open doors, but do not change what is behind them: a rotated key is no change."""
 
 

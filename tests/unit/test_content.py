@@ -1,0 +1,138 @@
+"""What a line's result follows from: an edit changes the digests of what it can change, and of nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.connections import Connection
+from shared.experimentation.configuration import configuration
+from shared.use_case.content import FlowContent
+from shared.use_case.flow_facts import flow_facts
+from shared.use_case.load import load
+from tests.unit.use_case_folder import change, put, written
+
+TERSE = {"classify": "terse"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The terse variant has a prompt of its own."""
+    folder = written(tmp_path)
+    put(folder, "flows/standard/classify__terse.jinja2", "user:\n{{text}}\n")
+    flow = (folder / "flows/standard/flow.dag.yaml").read_text()
+    before, _, terse = flow.rpartition("path: classify.jinja2")
+    put(folder, "flows/standard/flow.dag.yaml", f"{before}path: classify__terse.jinja2{terse}")
+    return folder
+
+
+def digests(folder: Path) -> tuple[str, str, str]:
+    """Of the default variant, of the terse one, and of the evaluator."""
+    use_case = load(folder, "dev", data=folder.parents[1] / "data")
+    facts = flow_facts(use_case.flow, use_case.flow_file)
+    content = FlowContent(use_case, use_case.flow, use_case.flow_file, facts)
+    evaluator = use_case.evaluators[0]
+    graded = FlowContent(use_case, evaluator.flow, evaluator.flow_file, flow_facts(evaluator.flow, evaluator.flow_file))
+    return content.digest({}), content.digest(TERSE), graded.digest({})
+
+
+def changed(folder: Path, before: tuple[str, str, str]) -> tuple[bool, ...]:
+    return tuple(old != new for old, new in zip(before, digests(folder), strict=True))
+
+
+DEFAULT_ALONE, TERSE_ALONE, EVALUATOR_ALONE = (True, False, False), (False, True, False), (False, False, True)
+FLOW, ALL, NOTHING = (True, True, False), (True, True, True), (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("flows/standard/classify.jinja2", DEFAULT_ALONE),
+        ("flows/standard/classify__terse.jinja2", TERSE_ALONE),
+        ("flows/standard/parse.py", FLOW),
+        ("flows/standard/helper.py", FLOW),
+        ("flows/standard/requirements.txt", FLOW),
+        ("flows/evaluation/grade.py", EVALUATOR_ALONE),
+        ("helpers/shared_by_all.py", ALL),
+        ("documents/handbook.md", ALL),
+        ("README.md", NOTHING),
+        ("data/train.jsonl", NOTHING),
+        ("tests/test_flow.py", NOTHING),
+        ("experiment.pr.yaml", NOTHING),
+        ("flows/not_used/flow.dag.yaml", NOTHING),
+        ("flows/standard/__pycache__/parse.pyc", NOTHING),
+    ],
+)
+def test_an_edit_changes_what_it_can_change(folder: Path, name: str, expected: tuple[bool, ...]) -> None:
+    path = folder / name
+    before = digests(folder)
+    put(folder, name, (path.read_text() if path.exists() else "") + ("\n" if name.endswith(".jsonl") else "\n# more\n"))
+    assert changed(folder, before) == expected
+
+
+def test_the_file_of_the_flow_counts_by_chosen_variant(folder: Path) -> None:
+    before = digests(folder)
+    text = (folder / "flows/standard/flow.dag.yaml").read_text()
+    assert text.count("temperature: 0") >= 1
+    put(folder, "flows/standard/flow.dag.yaml", text + "\n# a comment\n")
+    assert changed(folder, before) == NOTHING, "comments mean nothing"
+    change(folder, "flows/standard/flow.dag.yaml", "default_variant_id: plain", "default_variant_id: terse")
+    after = digests(folder)
+    assert (after[0], after[1]) == (before[1], before[1]), "another default is another choice, not another content"
+
+
+def test_a_prompt_that_code_reads_counts_for_every_variant(folder: Path) -> None:
+    put(folder, "flows/standard/reads.py", 'PROMPT = open("classify__terse.jinja2").read()\n')
+    before = digests(folder)
+    put(folder, "flows/standard/classify__terse.jinja2", "{{text}} other\n")
+    assert changed(folder, before) == FLOW
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from greetings.flows.evaluation import grade\n",
+        "from pathlib import Path\nROOT = Path(__file__).parent.parent\n",
+        "from pathlib import Path\nROOT = Path(__file__).parents[2]\n",
+        'TEXT = open("../evaluation/grade.py").read()\n',
+    ],
+)
+def test_code_that_reaches_beyond_its_folder_counts_the_whole_use_case(folder: Path, code: str) -> None:
+    put(folder, "flows/standard/reach.py", code)
+    before = digests(folder)
+    put(folder, "flows/evaluation/grade.py", "# rewritten\n" + (folder / "flows/evaluation/grade.py").read_text())
+    assert changed(folder, before) == ALL
+
+
+def connection(**values: str) -> Connection:
+    known = {"name": "aoai", "api_type": "azure", "api_base": "https://one.example.com", "api_key": "k"}
+    return Connection(**{**known, **values})
+
+
+def test_a_configuration_is_content_parameters_endpoint_variables_and_repetition() -> None:
+    base = configuration("c", {"n.t": 0}, [connection()], {"MODE": "a"})
+    same = [
+        configuration("c", {"n.t": 0, "inputs.style": "brief"}, [connection()], {"MODE": "a"}),
+        configuration("c", {"n.t": 0}, [connection(api_key="rotated")], {"MODE": "a"}),
+        configuration("c", {"n.t": 0}, [connection()], {"MODE": "a", "AZURE_OPENAI_API_KEY": "rotated"}),
+    ]
+    other = [
+        configuration("d", {"n.t": 0}, [connection()], {"MODE": "a"}),
+        configuration("c", {"n.t": 0.0}, [connection()], {"MODE": "a"}),
+        configuration("c", {"n.t": 0}, [connection(api_base="https://two.example.com")], {"MODE": "a"}),
+        configuration("c", {"n.t": 0}, [connection(api_version="2025-01-01")], {"MODE": "a"}),
+        configuration("c", {"n.t": 0}, [], {"MODE": "a"}),
+        configuration("c", {"n.t": 0}, [connection()], {"MODE": "b"}),
+        configuration("c", {"n.t": 0}, [connection()], {"MODE": "a", "MAX_COMPLETION_TOKENS": "9"}),
+        configuration("c", {"n.t": 0}, [connection()], {"MODE": "a"}, repetition=1),
+    ]
+    assert set(same) == {base}
+    assert len({base, *other}) == 1 + len(other)
+
+
+def test_a_real_model_never_stands_for_the_stand_in() -> None:
+    stand_in = Connection("aoai", "azure", "http://127.0.0.1:7073", "stand-in", stand_in=True)
+    elsewhere = Connection("aoai", "azure", "http://127.0.0.1:9999", "stand-in", stand_in=True)
+    assert configuration("c", {}, [stand_in], {}) == configuration("c", {}, [elsewhere], {}), "its port is chance"
+    assert configuration("c", {}, [stand_in], {}) != configuration("c", {}, [connection()], {})
