@@ -20,6 +20,8 @@ from shared.adapters.local.engines.signature import annotations_of, signature_of
 from shared.connections import Connection
 from shared.errors import BusinessFailure
 
+_OF_CONNECTIONS: Final = frozenset({"azure_endpoint", "api_version", "api_key", "base_url", "organization"})
+"""Keys of a model configuration that a named connection brings, whatever is written."""
 _MODEL_CONFIGURATIONS: Final = ("AzureOpenAIModelConfiguration", "OpenAIModelConfiguration")
 
 
@@ -76,7 +78,7 @@ class InitValues:
             found = os.environ.get(variable)
             if found:
                 holder[place[-1]] = found
-            elif len(place) == 1 or "connection" not in holder:  # a connection brings what is not resolved
+            elif place[-1] not in _OF_CONNECTIONS or not holder.get("connection"):
                 raise BusinessFailure(
                     f"{self._where}: {'.'.join(place)} is {holder[place[-1]]!r}, but the variable {variable} is not"
                     " set: set it in environment/env.yaml or where the host runs."

@@ -1,0 +1,2 @@
+def same(left: str, right: str) -> bool:
+    return left == right
