@@ -12,7 +12,13 @@ _SMALL: Final = (
 )  # fmt: skip
 _WORDS: Final = {
     **{word: value for value, word in enumerate(_SMALL, start=2)},
-    **{"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "dozen": 12, "a dozen": 12},
+    "twenty": 20,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "hundred": 100,
+    "dozen": 12,
+    "a dozen": 12,
 }
 _QUANTITY: Final = re.compile(
     r"(?<![\w/.])(?P<sign>[€$£] ?)?(?:(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?)|\b(?P<word>a dozen|"
