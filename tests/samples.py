@@ -266,7 +266,7 @@ def sample_gates(prepared: PreparedChain, *, missed: bool = False) -> GatesDocum
     """Three gates for every choice; the candidate is the one with examples."""
     candidate = "classify.examples"
     gates = []
-    for cell in prepared.cells:
+    for cell in (cell for cell in prepared.cells if cell.repetition == 0):
         share = LABELS[cell.label][0] if cell.label in LABELS else 0.5
         gates += [
             GateResult(

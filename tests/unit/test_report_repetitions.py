@@ -51,7 +51,7 @@ def test_a_metric_is_the_mean_of_its_repetitions_with_their_spread(ports: Ports,
     row = accuracy(ports, chain)
     assert row["repetitions"] == "3"
     assert [float(row[name]) for name in ("value", "min", "max", "stdev")] == pytest.approx([0.76, 0.74, 0.78, 0.02])
-    assert "3 repetitions, 0.74 to 0.78, standard deviation 0.02" in html
+    assert ">0.74 to 0.78, ±0.02</span>" in html
     assert "Every run was made 3 times" in html
     assert "on 2 datasets, 3 times each" in html
     assert len(re.findall(r'<tr class="candidate"><th scope="row">classify.examples', html)) == 5, "one row a table"
@@ -86,6 +86,7 @@ def test_a_failed_repetition_is_named_and_the_others_count(ports: Ports, chain: 
     assert "default, repetition 2 of 3 on tickets_mixed: 5 of 8 lines failed" in html
     assert "Repetition 2 of 3: The run failed: 5 of 8 lines failed" in html
     row = accuracy(ports, chain)
+    assert ">0.74 to 0.78, ±0.0283, 2 of 3</span>" in html
     assert row["repetitions"] == "2"
     assert [float(row[name]) for name in ("value", "min", "max")] == pytest.approx([0.76, 0.74, 0.78])
 
