@@ -5,7 +5,6 @@ What the YAML says goes before what the signature says; `init.json` goes before 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,9 +15,10 @@ from shared.use_case.block import Block
 from shared.use_case.code import Definition, Function, calls_model, find, module_file, modules_in, names_in, parsed
 from shared.use_case.dag import CANNOT_BE_SET, can_be_set
 from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
+from shared.use_case.json_file import read_json
 from shared.use_case.problems import Problems, one_of
 from shared.use_case.signatures import Outputs, Signature
-from shared.use_case.yaml_file import Document, read_text
+from shared.use_case.yaml_file import Document
 
 INIT_FILE: Final = "init.json"
 
@@ -158,25 +158,16 @@ def _init_file(top: Block, flow: Path, known: Mapping[str, FlowInput], taken: Si
     if not path.is_file():
         return {}
     shown = (PurePosixPath(top.document.file).parent / INIT_FILE).as_posix()
-    text = read_text(path, shown, top.problems)
-    if text is None:
+    document = read_json(path, shown, top.problems)
+    if document is None:
         return {}
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        top.problems.add(shown, error.lineno, "file", f"is not valid JSON: {error.msg} (column {error.colno})")
+    block = Block(document, (), document.value, top.problems)
+    if block.mapping() is None:
         return {}
-    except RecursionError:
-        top.problems.add(shown, 0, "file", "is nested too deeply; expected one flat JSON object")
-        return {}
-    if not isinstance(value, dict):
-        top.problems.add(shown, 1, "file", "must hold one JSON object: argument of `__init__` → value")
-        return {}
-    for name in value:
+    for name in document.value:
         if name not in known and not taken.takes_any:
-            line = text[: max(text.find(json.dumps(name)), 0)].count("\n") + 1
-            top.problems.add(shown, line, name[:80], one_of(name, known, "argument of `__init__`"))
-    return {name: part for name, part in value.items() if name in known or taken.takes_any}
+            block.problem(one_of(name, known, "argument of `__init__`"), name)
+    return {name: value for name, value in document.value.items() if name in known or taken.takes_any}
 
 
 def _is_model(spec: FlowInput) -> bool:

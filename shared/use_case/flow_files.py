@@ -53,8 +53,10 @@ def find_flow(written: str, root: Path, *, evaluator: bool) -> FlowPlace | str:
             reasons.append(f"{candidate!r} {place}")
     if reasons:
         return reasons[0]
-    hint = " (a path in the use case folder, or a name in its flows/)"
-    return one_of(written, flows_in(root, evaluator=evaluator), "flow") + hint
+    there = flows_in(root, evaluator=evaluator)
+    if "/" not in written:
+        there = [path.removeprefix("flows/") for path in there]
+    return one_of(written, there, "flow") + " (a path in the use case folder, or a name in its flows/)"
 
 
 def _below(root: Path, written: str) -> Path | None:

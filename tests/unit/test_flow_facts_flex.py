@@ -133,7 +133,7 @@ def test_an_argument_of_init_json_that_the_class_does_not_take_is_named_with_its
     ("init", "line", "says"),
     [
         ('{\n"model_config": ,\n}', 2, "is not valid JSON"),
-        ("[1]", 1, "one JSON object"),
+        ("[1]", 1, "expected a mapping"),
         ("", 1, "is not valid JSON"),
         ("[" * 100_000, None, "nested too deeply"),
     ],

@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
         ("${run.outputs.label}", "${run.inputs.txt}", "evaluators[0].datasets[0].mappings.found", "'text'"),
         ("reference: train", "reference: trian", "evaluators[0].datasets[0].reference", "did you mean 'train'?"),
         ("  - name: truth", "  - name: train", "evaluators[0].datasets[0].name", "is an experiment dataset"),
-        ("flow: flows/evaluation", "flow: evaluations", "evaluators[0].flow", "did you mean 'flows/evaluation'?"),
+        ("flow: flows/evaluation", "flow: evaluations", "evaluators[0].flow", "did you mean 'evaluation'?"),
         ("classify.temperature", "classfy.temperature", "parameters.classfy.temperature", "'classify'"),
         ("classify.temperature", "classify.temprature", "parameters.classify.temprature", "'temperature'"),
         ("classify.temperature", "temprature", "parameters.temprature", "did you mean 'temperature'?"),
