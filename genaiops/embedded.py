@@ -11,10 +11,12 @@ import importlib.util
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from genaiops import known_connections
 from shared import bootstrap, model_connections
 from shared.errors import GenAIOpsError
 from shared.ports import Ports
@@ -104,9 +106,12 @@ class Embedded:
 
     def stand_in_connections(self) -> tuple[str, ...]:
         """Connections of the use cases under `flows/` that are not configured: the stand-in model answers for them."""
-        names = _connection_names(self.settings)
-        resolved = model_connections.resolved(self.settings, [ConnectionSpec(name) for name in names])
-        return tuple(name for name in names if resolved[name].stand_in)
+        return known_connections.of_stand_in(self.settings, self._connections)
+
+    @cached_property
+    def _connections(self) -> tuple[ConnectionSpec, ...]:
+        # To read every use case takes a while: once is enough.
+        return known_connections.described(self.settings)
 
     # ------------------------------------------------------------------------------------------------- start and stop
 
@@ -166,7 +171,8 @@ class Embedded:
             ports.blobs,
             settings.home,
             settings.router_port,
-            lambda names: model_connections.resolved(settings, [ConnectionSpec(name) for name in names]),
+            partial(model_connections.resolved, settings),
+            fill_in=partial(model_connections.filled_in, settings),
         )
         supervisor.start()
         self._stack.callback(supervisor.stop)
@@ -256,20 +262,6 @@ def stand_in_notice(settings: Settings, names: tuple[str, ...]) -> str:
         f"STAND-IN MODEL IN USE (rules, not an LLM) for the {which}: configure a real one in {settings.env_file}, as "
         f'{names[0]}={{"api_key": "…", "api_base": "…", "api_type": "azure", "api_version": "2024-02-01"}}'
     )
-
-
-def _connection_names(settings: Settings) -> tuple[str, ...]:
-    """Every connection that a use case under `flows/` names."""
-    from shared.use_case.flow_facts import flow_facts
-    from shared.use_case.problems import InvalidUseCase
-
-    names: set[str] = set()
-    for file in settings.flows.glob("*/flows/*/flow.dag.yaml"):
-        try:
-            names.update(flow_facts(file.parent).connections)
-        except InvalidUseCase as error:
-            log.warning("%s cannot be read: %s", file, error)
-    return tuple(sorted(names))
 
 
 class _Visible(logging.Formatter):

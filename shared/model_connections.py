@@ -7,7 +7,7 @@ stand-in model.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from shared.connections import Connection, resolve
 from shared.settings import Settings
@@ -23,3 +23,17 @@ def resolved(settings: Settings, specs: Iterable[ConnectionSpec]) -> dict[str, C
 def variables_of(settings: Settings, use_case: UseCase) -> dict[str, str]:
     """Variables for every flow of the use case. Raises BusinessFailure that lists those that are not set."""
     return variables.resolved(use_case, os.environ, settings.env_file)
+
+
+def served_variables(use_case: UseCase) -> dict[str, str]:
+    """Variables for the use case's served flow, as they are written: a text or `${NAME}`, so that no secret is in it.
+
+    Those of its deployment go before those of all its flows.
+    """
+    own = use_case.deployment.environment_variables if use_case.deployment is not None else {}
+    return variables.given({**use_case.variables, **own}, use_case.connections)
+
+
+def filled_in(settings: Settings, written: Mapping[str, str]) -> dict[str, str]:
+    """Variables as they are written, with their values here. Raises BusinessFailure that lists those not set."""
+    return variables.filled_in(written, os.environ, settings.env_file)

@@ -87,6 +87,8 @@ def deploy(ports: Ports, chain: Chain, command: Deploy) -> Answer | LookAgain:
     info = _look(ports, settings.endpoint, name) if command.look else None
     if info is None:
         resolved = model_connections.resolved(ports.settings, use_case.connections)
+        environment = model_connections.served_variables(use_case)
+        model_connections.filled_in(ports.settings, environment)  # what is not set fails here, and not in a start later
         info = ports.endpoints.deploy(
             DeploymentSpec(
                 endpoint=settings.endpoint,
@@ -97,6 +99,11 @@ def deploy(ports: Ports, chain: Chain, command: Deploy) -> Answer | LookAgain:
                 variants=json.loads(asset.tags[VARIANTS]),
                 parameters=json.loads(asset.tags[PARAMETERS]),
                 connections=resolved,
+                connection_specs=use_case.connections,
+                environment=environment,
+                flow_file=use_case.flow_file,
+                package=use_case.name,
+                root=use_case.folder,
                 tags={CHAIN_TAG: chain.id, "content_hash": asset.content_hash, "version": asset.version},
             )
         )
@@ -235,7 +242,8 @@ def _problem(answer: Invocation, settings: Deployment, use_case: UseCase, redact
 
 
 def _redaction(ports: Ports, use_case: UseCase) -> Redaction:
-    return Redaction(model_connections.resolved(ports.settings, use_case.connections).values())
+    variables = model_connections.filled_in(ports.settings, model_connections.served_variables(use_case))
+    return Redaction(model_connections.resolved(ports.settings, use_case.connections).values(), variables)
 
 
 def _registered(ports: Ports, chain: Chain) -> tuple[Asset, UseCase]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.connections import Connection
+from shared.use_case.model import ConnectionSpec
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,18 @@ class DeploymentSpec:
     variants: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, object] = field(default_factory=dict)
     connections: Mapping[str, Connection] = field(default_factory=dict)
+    connection_specs: tuple[ConnectionSpec, ...] = ()
+    """What describes those connections, without keys: for a platform that resolves them again at every start."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the served flow as they are written: a text, or `${NAME}`, which is filled in where it is served, so
+    that a secret is in no record of a deployment."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    flow_file: str = "flow.dag.yaml"
+    """The file in `flow` that describes it."""
+    package: str = ""
+    """Name under which the flow's code may import `root`; empty: under none."""
+    root: Path | None = None
+    """Folder of the use case, which holds `flow`."""
 
 
 class DeploymentState(StrEnum):

@@ -12,6 +12,7 @@ from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.endpoints.attendant import Care
 from shared.adapters.local.endpoints.supervisor import EndpointSupervisor
 from shared.connections import Connection
+from shared.use_case.model import ConnectionSpec
 
 KEY = "a-key-that-nobody-may-see"
 
@@ -22,12 +23,16 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def resolved(specs: Sequence[ConnectionSpec]) -> Mapping[str, Connection]:
+    return connections([spec.name for spec in specs])
+
+
 def connections(names: Sequence[str]) -> Mapping[str, Connection]:
     return {name: Connection(name, "azure", "http://127.0.0.1:9", KEY) for name in names}
 
 
 def supervisor(home: Path, port: int, care: Care | None = None) -> EndpointSupervisor:
-    return EndpointSupervisor(FileBlobStore(home / "blobs"), home, port, connections, care=care)
+    return EndpointSupervisor(FileBlobStore(home / "blobs"), home, port, resolved, care=care)
 
 
 if __name__ == "__main__":

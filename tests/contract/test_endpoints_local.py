@@ -22,6 +22,7 @@ from shared.adapters.local.endpoints.supervisor import EndpointSupervisor
 from shared.connections import Connection
 from shared.errors import BusinessFailure, GenAIOpsError, Transient
 from shared.ports import DeploymentInfo, DeploymentSpec, DeploymentState
+from shared.use_case.model import ConnectionSpec
 from tests.contract.endpoint_host import KEY, connections, free_port, supervisor
 
 FLOWS = Path(__file__).parent / "flows"
@@ -243,8 +244,8 @@ def test_a_flow_that_never_gets_ready_has_failed_in_the_end(laptop: Laptop) -> N
 
 
 def test_a_connection_that_cannot_be_resolved_is_the_reason_of_the_failure(laptop: Laptop) -> None:
-    def refuses(names: Sequence[str]) -> Mapping[str, Connection]:
-        raise BusinessFailure(f".env, line 3: {names[0]} is not valid JSON")
+    def refuses(specs: Sequence[ConnectionSpec]) -> Mapping[str, Connection]:
+        raise BusinessFailure(f".env, line 3: {specs[0].name} is not valid JSON")
 
     host = EndpointSupervisor(FileBlobStore(laptop.home / "blobs"), laptop.home, laptop.port, refuses)
     host.start()

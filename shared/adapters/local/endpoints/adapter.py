@@ -19,6 +19,7 @@ from typing import Final
 from shared.adapters.local.endpoints.client import RouterClient
 from shared.adapters.local.endpoints.state import (
     FLOW,
+    ROOT,
     SERVED,
     DesiredDeployment,
     DesiredEndpoint,
@@ -30,6 +31,7 @@ from shared.adapters.traffic import without
 from shared.errors import BusinessFailure, NotFound, Transient
 from shared.names import checked
 from shared.ports import BlobStore, DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Invocation
+from shared.use_case.model import ConnectionSpec
 
 _NOT_COPIED: Final = shutil.ignore_patterns("__pycache__", ".promptflow", ".env", ".env.*", ".git", ".runs")
 _START_THE_HOST: Final = "start it with `python -m genaiops start`"
@@ -59,7 +61,7 @@ class LocalEndpoints:
             return self.look(spec.endpoint, spec.name)
         if not spec.flow.is_dir():
             raise BusinessFailure(
-                f"Flow folder {spec.flow} does not exist: deploy the folder that holds flow.dag.yaml."
+                f"Flow folder {spec.flow} does not exist: deploy the folder that holds {spec.flow_file}."
             )
         wanted = self._frozen(spec)
 
@@ -189,7 +191,9 @@ class LocalEndpoints:
         # what a new deployment of the same name has just copied.
         creation = secrets.token_hex(6)
         folder = f"{spec.endpoint}/{spec.name}-{creation}"
-        shutil.copytree(spec.flow, self._served / folder / FLOW, ignore=_NOT_COPIED)
+        within = _place_in_root(spec)
+        copied, target = (spec.flow, FLOW) if within is None else (spec.root or spec.flow, ROOT)
+        shutil.copytree(copied, self._served / folder / target, ignore=_NOT_COPIED)
         return DesiredDeployment(
             name=spec.name,
             creation=creation,
@@ -199,8 +203,12 @@ class LocalEndpoints:
             variants=spec.variants,
             parameters=spec.parameters,
             environment=spec.environment,
-            connections=tuple(spec.connections),
+            connections=spec.connection_specs or tuple(ConnectionSpec(name) for name in spec.connections),
             tags=spec.tags,
+            flow=FLOW if within is None else f"{ROOT}/{within.as_posix()}",
+            flow_file=spec.flow_file,
+            package=spec.package,
+            root="" if within is None else ROOT,
         )
 
     def _info(self, desired: DesiredEndpoint, live: Mapping[str, ObservedEndpoint] | None) -> EndpointInfo:
@@ -218,6 +226,13 @@ class LocalEndpoints:
             deployments.append(_deployment_info(desired.name, wanted, observed, running=running))
         url = f"{self._router.url}/{desired.name}/score"
         return EndpointInfo(desired.name, url, dict(desired.traffic), tuple(deployments))
+
+
+def _place_in_root(spec: DeploymentSpec) -> Path | None:
+    """Where the flow lies in the use case's folder, if code may import that folder and the flow lies in it."""
+    if spec.root is None or not spec.package or not spec.flow.is_relative_to(spec.root):
+        return None
+    return spec.flow.relative_to(spec.root)
 
 
 def check_traffic(traffic: Mapping[str, int], deployments: Collection[str], endpoint: str) -> None:

@@ -15,16 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.adapters.local.endpoints.process import ServedProcess, ServeOrders
-from shared.adapters.local.endpoints.state import FLOW, DesiredDeployment
-from shared.adapters.local.engines.connections import engine_connections
+from shared.adapters.local.endpoints.state import DesiredDeployment
 from shared.adapters.local.engines.dag import materialised_dag
+from shared.adapters.local.engines.kinds import kind_of
 from shared.connections import Connection
 from shared.ports import DeploymentState
+from shared.redaction import secrets_of
+from shared.use_case.flow_model import FlowKind
+from shared.use_case.model import ConnectionSpec
 
 _log = logging.getLogger(__name__)
 
-Resolve = Callable[[Sequence[str]], Mapping[str, Connection]]
-"""Connection names → connections, asked again at every start of a process."""
+Resolve = Callable[[Sequence[ConnectionSpec]], Mapping[str, Connection]]
+"""Descriptions of connections → connections, asked again at every start of a process."""
+FillIn = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""Variables as they are written → with values for `${NAME}`, asked again at every start of a process."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Attendant:
         folder: Path,
         *,
         resolve: Resolve,
+        fill_in: FillIn,
         healthy: Callable[[int], Future[bool]],
         report: Callable[[DeploymentState, str, int | None, int | None], None],
         care: Care,
@@ -62,6 +68,7 @@ class Attendant:
         self.folder = folder
         self._deployment = deployment
         self._resolve = resolve
+        self._fill_in = fill_in
         self._healthy = healthy
         self._report = report
         self._care = care
@@ -110,18 +117,21 @@ class Attendant:
     def _start(self, now: float) -> None:
         wanted = self._deployment
         try:
-            flow = self.folder / FLOW
-            # Beside the flow's own file, which stays as it was deployed: variants can then be applied at every start.
-            dag = flow / "served.dag.yaml"
-            dag.write_text(json.dumps(materialised_dag(flow, wanted.variants, wanted.parameters)), encoding="utf-8")
+            flow = self.folder / wanted.flow
             connections = self._resolve(wanted.connections)
+            environment = self._fill_in(wanted.environment)
             orders = ServeOrders(
                 flow=flow,
-                dag=dag,
+                flow_file=wanted.flow_file,
+                package=wanted.package,
+                root=self.folder / wanted.root if wanted.root else None,
+                dag=_applied_dag(flow, wanted),
+                variants=wanted.variants,
+                parameters=wanted.parameters,
                 scratch=self.folder / "promptflow-home",
-                connections=engine_connections(connections),
-                environment=wanted.environment,
-                secrets=[known.api_key for known in connections.values() if not known.stand_in],
+                connections=connections,
+                environment=environment,
+                secrets=secrets_of(connections.values(), environment),
                 threads=self._care.threads,
                 max_body=self._max_body,
             )
@@ -190,3 +200,14 @@ class Attendant:
         self._failed = True
         _log.error("deployment %s has failed: %s", self._deployment.name, reason)
         self._report(DeploymentState.FAILED, reason, None, None)
+
+
+def _applied_dag(flow: Path, wanted: DesiredDeployment) -> Path | None:
+    """A DAG with variants and parameters applied; None for a flow of another kind, which needs no file for them."""
+    if kind_of(flow, wanted.flow_file) is not FlowKind.DAG:
+        return None
+    # Beside the flow's own file, which stays as it was deployed: variants can then be applied at every start.
+    dag = flow / "served.dag.yaml"
+    content = materialised_dag(flow, wanted.variants, wanted.parameters, wanted.flow_file)
+    dag.write_text(json.dumps(content), encoding="utf-8")
+    return dag

@@ -3,7 +3,8 @@
     endpoints/desired/<endpoint>.json    written with conditional writes by any process: deploy, set_traffic, remove
     endpoints/observed/<endpoint>.json   written by the host alone, at most every second: states and counts
 
-Connections appear by name only; their keys are resolved when a process starts, and never written.
+Connections and variables appear as a use case describes them, with `${…}` for what is secret: both are filled in when a
+process starts, and never written.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.adapters.local.endpoints.statistics import Counts
 from shared.errors import Conflict, NotFound, Transient
 from shared.ports import BlobStore, DeploymentState
+from shared.use_case.model import ConnectionSpec
 
 CONTAINER: Final = "endpoints"
 HEADER: Final = "azureml-model-deployment"
@@ -25,7 +27,9 @@ HEADER: Final = "azureml-model-deployment"
 SERVED: Final = "served"
 """Folder in the home: `<endpoint>/<deployment>-<creation>/` holds what one deployment needs."""
 FLOW: Final = "flow"
-"""In a deployment's folder: the frozen copy of the flow."""
+"""In a deployment's folder: the frozen copy of the flow, where it was deployed alone."""
+ROOT: Final = "use-case"
+"""In a deployment's folder: the frozen copy of the use case, the flow in it."""
 _ATTEMPTS: Final = 50
 
 
@@ -46,8 +50,22 @@ class DesiredDeployment(_Document):
     variants: Mapping[str, str] = Field(default_factory=dict)
     parameters: Mapping[str, object] = Field(default_factory=dict)
     environment: Mapping[str, str] = Field(default_factory=dict)
-    connections: tuple[str, ...] = ()
+    connections: tuple[ConnectionSpec, ...] = ()
     tags: Mapping[str, str] = Field(default_factory=dict)
+    flow: str = FLOW
+    """The flow's folder, relative to `folder`."""
+    flow_file: str = "flow.dag.yaml"
+    package: str = ""
+    root: str = ""
+    """The use case's folder, relative to `folder`; empty: it was not deployed with the flow."""
+
+    @field_validator("connections", mode="before")
+    @classmethod
+    def _by_name(cls, written: object) -> object:
+        """Deployments of earlier versions have names alone."""
+        if not isinstance(written, list | tuple):
+            return written
+        return [ConnectionSpec(one) if isinstance(one, str) else one for one in written]
 
 
 class DesiredEndpoint(_Document):

@@ -17,7 +17,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from shared.adapters.local.endpoints.attendant import Attendant, Care, Resolve
+from shared.adapters.local.endpoints.attendant import Attendant, Care, FillIn, Resolve
 from shared.adapters.local.endpoints.fleet import Fleet
 from shared.adapters.local.endpoints.router import DEFAULT_MAX_BODY, EndpointRouter
 from shared.adapters.local.endpoints.state import SERVED, DesiredDeployment
@@ -43,11 +43,13 @@ class EndpointSupervisor:
         router_port: int,
         resolve: Resolve,
         *,
+        fill_in: FillIn = dict,
         care: Care | None = None,
         max_body: int = DEFAULT_MAX_BODY,
     ) -> None:
         self._served = home / SERVED
         self._resolve = resolve
+        self._fill_in = fill_in
         self._care = care or Care()
         self._max_body = max_body
         self._fleet = Fleet(blobs)
@@ -131,6 +133,7 @@ class EndpointSupervisor:
             deployment,
             self._served / deployment.folder,
             resolve=self._resolve,
+            fill_in=self._fill_in,
             healthy=self._router.healthy,
             report=report,
             care=self._care,
