@@ -183,7 +183,8 @@ def _picture(snapshot: Snapshot, troubles: list[LogEntry]) -> RenderableType:
 def _show(ports: Ports, chain: Chain) -> None:
     from genaiops.cli.progress import Lines, Snapshot, rows_of_steps
 
-    request = chain.request
+    request, lines = chain.request, Lines(ports, chain.id)
+    done, planned = lines.count(chain)
     say(f"{chain.id}  {_words(chain.status)}", STYLES.get(chain.status))
     if chain.reason:
         say(chain.reason)
@@ -191,7 +192,8 @@ def _show(ports: Ports, chain: Chain) -> None:
         ("use case", f"{request.use_case} ({request.environment})"),
         ("requested", f"{when(chain.created_at)}{f' by {request.requester}' if request.requester else ''}"),
         ("commit", request.commit),
-        ("progress", Snapshot(chain, (), *Lines(ports, chain.id).count(chain)).sentence()),
+        ("progress", Snapshot(chain, (), done, planned, lines.reused).sentence()),
+        ("reuse", "none: fresh runs were asked for" if request.fresh else None),
         ("candidate", chain.candidate.label if chain.candidate else None),
         ("data", ", ".join(f"{asset.name} version {asset.version}" for asset in chain.data)),
         ("flow", f"{chain.flow.name} version {chain.flow.version}" if chain.flow else None),

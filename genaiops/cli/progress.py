@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genaiops.cli.outcome import TimedOut
 from genaiops.cli.output import duration, first_line, plural
-from shared import chain_store, results
+from shared import chain_store, result_store, results
 from shared.errors import NotFound
 from shared.experimentation.progress import FILE, lines_ended
 
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from shared.ports import Ports
 
 INTERVAL = 0.25
-"""Seconds between two looks."""
+"""Seconds between two looks, if a look takes little."""
+SHARE = 4
+"""A look at many runs takes a while: the next one waits so many times as long."""
+LONGEST = 5.0
+"""Seconds between two looks, however long a look takes."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Snapshot:
     lines_done: int = 0
     lines: int = 0
     """Lines of all runs; 0 before the preparation."""
+    lines_reused: int = 0
+    """Those of ended runs that were taken from earlier chains."""
 
     @property
     def runs_done(self) -> int:
@@ -54,7 +60,8 @@ class Snapshot:
         failed = f" ({progress.runs_failed} failed)" if progress.runs_failed else ""
         parts = [f"{self.runs_done} of {plural(progress.cells, 'run')}{failed}"]
         if self.lines:
-            parts.append(f"{self.lines_done} of {plural(self.lines, 'line')}")
+            reused = f" ({self.lines_reused} reused)" if self.lines_reused else ""
+            parts.append(f"{self.lines_done} of {plural(self.lines, 'line')}{reused}")
         if progress.evaluations_started:
             parts.append(f"{self.evaluations_done} of {plural(progress.evaluations_started, 'evaluation')}")
         return ", ".join(parts)
@@ -69,7 +76,7 @@ class Snapshot:
             "step": chain.step.step if chain.step else None,
             "steps": [step.model_dump(mode="json") for step in chain.steps],
             "runs": {"done": self.runs_done, "failed": chain.progress.runs_failed, "planned": chain.progress.cells},
-            "lines": {"done": self.lines_done, "planned": self.lines},
+            "lines": {"done": self.lines_done, "planned": self.lines, "reused": self.lines_reused},
             "evaluations": {"done": self.evaluations_done, "started": chain.progress.evaluations_started},
             "report": chain.report,
             "log": [entry.model_dump(mode="json") for entry in self.log],
@@ -98,6 +105,8 @@ class Lines:
         self._prepared: PreparedChain | None = None
         self._ended: set[str] = set()
         """Cells whose run has ended: they are not looked at again."""
+        self.reused = 0
+        """Lines of those runs that were taken from earlier chains."""
 
     def count(self, chain: Chain) -> tuple[int, int]:
         """Lines done, lines planned."""
@@ -112,7 +121,10 @@ class Lines:
     def _look(self, rows: dict[str, int]) -> int:
         names = (info.name.split("/") for info in self._ports.blobs.list(results.CONTAINER, f"{self._chain}/"))
         files = {(parts[1], parts[2]) for parts in names if len(parts) == 3 and parts[1] in rows}
-        self._ended |= {cell for cell, file in files if file == "run.json"}
+        for cell in {cell for cell, file in files if file == "run.json"} - self._ended:
+            record = result_store.record(self._ports.blobs, results.cell_folder(self._chain, cell))
+            self.reused += record.reused_lines if record else 0
+            self._ended.add(cell)
         under_way = {cell for cell, file in files if file == FILE} - self._ended
         noted = (lines_ended(self._ports.blobs, results.cell_folder(self._chain, cell)) for cell in under_way)
         return sum(rows[cell] for cell in self._ended) + sum(noted)
@@ -136,7 +148,8 @@ def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: fl
     lines = Lines(ports, identifier)
     etag_before, logged, done_before = "", 0, 0
     while True:
-        waited = time.monotonic() - begun
+        looked_at = time.monotonic()
+        waited = looked_at - begun
         try:
             chain, etag = chain_store.load(ports.blobs, identifier)
         except NotFound:
@@ -148,13 +161,14 @@ def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: fl
             time.sleep(INTERVAL)
             continue
         done, planned = lines.count(chain)
+        taken = time.monotonic() - looked_at
         if etag != etag_before or done != done_before:
             entries = tuple(entry for entry in chain_store.read_log(ports.blobs, identifier) if entry.number > logged)
             logged = entries[-1].number if entries else logged
-            yield Snapshot(chain, entries, done, planned)
+            yield Snapshot(chain, entries, done, planned, lines.reused)
             etag_before, done_before = etag, done
             if chain.status.is_final and not chain.journal:  # the last lines of the log are appended after the write
                 return
         if timeout is not None and waited >= timeout:
             raise TimedOut(f"The chain {identifier} has not ended within {timeout:g} s; it is {chain.status}.")
-        time.sleep(INTERVAL)
+        time.sleep(max(INTERVAL, min(SHARE * taken, LONGEST)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,8 @@ def report(
     for name in sorted(names, key=lambda name: (not name.endswith(".html"), name)):
         target = folder.joinpath(*name.split("/")[1:])
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(wired.blobs.read(CONTAINER, name))
+        with wired.blobs.open(CONTAINER, name) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy)  # the lines of a large dataset do not fit into memory
         written.append(target)
     if as_json:
         print_json({"chain": one.id, "files": [str(path) for path in written]})

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 CHAINS: Final = 50
 """Chains on the overview."""
 DEAD_LETTERS: Final = 50
+LOG_ENTRIES: Final = 500
+"""Of one chain's log, the last ones: the page is fetched again every few seconds."""
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of a file that is sent: a function holds the whole of its answer, more than once, in memory."""
 _CHAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,95}")
 _TYPES: Final = {"report.html": "text/html", "evidence.json": "application/json"}
 
@@ -66,13 +70,15 @@ def chain(ports: Ports, request: http.Request, chain: str) -> Page:
     if refused := _refused(ports, request):
         return refused
     state = _load(ports, chain)
+    log = list(chain_store.read_log(ports.blobs, state.id))
     return page.render(
         "chain.html",
         live=True,
         forms=True,
         chain=state,
         now=None if state.status.is_final else ports.clock.now(),
-        log=list(chain_store.read_log(ports.blobs, state.id)),
+        log=log[-LOG_ENTRIES:],
+        log_left_out=max(0, len(log) - LOG_ENTRIES),
         files=_files(ports, state),
         progress=_progress(state),
         approval_links=_links(ports, state) if state.status is ChainStatus.AWAITING_APPROVAL else {},
@@ -104,6 +110,13 @@ def file(ports: Ports, request: http.Request, chain: str, name: str) -> Page:
     state = _load(ports, chain)
     if name not in reporting.FILES:
         raise NotFound(f"A report has no file {name!r}; there are {', '.join(reporting.FILES)}.")
+    size = next((info.size for info in ports.blobs.list(reporting.CONTAINER, f"{state.id}/{name}")), 0)
+    if size > MOST_BYTES:
+        return page.message(
+            413,
+            "Too large to send",
+            f"{name} has {size / 2**20:,.0f} MB. `python -m genaiops report {state.id}` writes it to a file.",
+        )
     try:
         content = ports.blobs.read(reporting.CONTAINER, f"{state.id}/{name}")
     except NotFound as error:

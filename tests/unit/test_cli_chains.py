@@ -14,6 +14,7 @@ from shared.chain.messages import ChainKind, Verdict
 from shared.chain.state import Chain, ChainStatus, Progress
 from shared.names import chain_id
 from shared.ports import Ports
+from shared.results import CONTAINER, RunRecord, cell_folder
 from shared.use_case import bundle
 from tests import samples
 from tests.cli import FakeBus, fake_ports, printed_json, run, with_core
@@ -224,9 +225,30 @@ def test_watch_counts_runs_and_lines_for_scripts(wired: tuple[Ports, FakeBus]) -
     watched = run("watch", chain.id, "--json", "--timeout", "0")
     assert watched.exit_code == ExitCode.TIMED_OUT
     line = json.loads(watched.stdout.splitlines()[0])
-    assert line["lines"] == {"done": 80, "planned": 80}
+    assert line["lines"] == {"done": 80, "planned": 80, "reused": 0}
     assert line["runs"] == {"done": 10, "failed": 0, "planned": 10}
     assert [entry["number"] for entry in line["log"]] == [1, 2]
+
+
+def test_watch_and_status_say_how_many_lines_were_reused(wired: tuple[Ports, FakeBus]) -> None:
+    ports, _ = wired
+    chain = samples.sample_chain(status=ChainStatus.SUCCEEDED, ended_at=samples.NOW)
+    prepared = samples.write_results(ports.blobs, chain)
+    chain_store.create(ports.blobs, chain)
+    blob = f"{cell_folder(chain.id, prepared.cells[0].name)}/run.json"
+    record = RunRecord.model_validate_json(ports.blobs.read(CONTAINER, blob))
+    taken = record.model_copy(update={"reused_lines": 6})
+    ports.blobs.write(CONTAINER, blob, taken.model_dump_json().encode())
+    assert "80 of 80 lines (6 reused)" in run("watch", chain.id).stdout
+    assert "80 of 80 lines (6 reused)" in run("status", chain.id).stdout
+
+
+def test_submit_asks_for_fresh_runs_and_status_says_so(wired: tuple[Ports, FakeBus], folder: Path) -> None:
+    with_core(*wired)
+    asked = printed_json(run("submit", str(folder), "--fresh", "--json"))
+    assert asked["request"]["fresh"] is True
+    assert "none: fresh runs were asked for" in run("status", asked["chain"]).stdout
+    assert printed_json(run("submit", str(folder), "--json"))["chain"] != asked["chain"]
 
 
 # ---------------------------------------------------------------------------------------------------------- decisions

@@ -129,7 +129,7 @@ def test_a_chain_makes_the_very_runs_that_plan_has_counted(started: Started, tmp
     last = json.loads(ended.stdout.splitlines()[-1])
     counts = planned["counts"]
     assert last["runs"] == {"done": counts["runs"], "failed": 0, "planned": counts["runs"]}
-    assert last["lines"] == {"done": counts["lines"], "planned": counts["lines"]}
+    assert last["lines"] == {"done": counts["lines"], "planned": counts["lines"], "reused": 0}
     assert last["evaluations"] == {"done": counts["evaluations"], "started": counts["evaluations"]}
 
     report = started.command("report", last["chain"], "--out", str(tmp_path), "--json")

@@ -165,6 +165,35 @@ def test_a_chain_shows_its_steps_log_facts_and_report(ports: Ports) -> None:
         assert text in html
 
 
+def test_a_long_log_shows_its_last_entries_and_says_what_is_left_out(ports: Ports) -> None:
+    chain = store(ports, samples.sample_chain())
+    entries = [LogEntry(number=n, at=samples.NOW, level="info", text=f"run {n} ended") for n in range(1, 601)]
+    chain_store.append_log(ports.blobs, chain.id, entries)
+    html = pages.chain(ports, HERE, chain.id).html
+    assert "100 earlier entries are left out." in html
+    assert "run 101 ended" in html
+    assert "run 100 ended" not in html
+
+
+def test_a_chain_that_was_asked_for_fresh_runs_says_so(ports: Ports) -> None:
+    chain = samples.sample_chain()
+    fresh = chain.model_copy(update={"request": chain.request.model_copy(update={"fresh": True})})
+    assert "none: fresh runs were asked for" in pages.chain(ports, HERE, store(ports, fresh).id).html
+
+
+def test_a_file_too_large_for_an_answer_is_not_read_and_the_page_says_how_to_get_it(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_BYTES", 1_000)
+    chain = waiting_chain(ports)
+    ports.blobs.write("reports", f"{chain.id}/lines.csv", b"x" * 1_001)
+    ports.blobs.write("reports", f"{chain.id}/metrics.csv", b"x" * 1_000)
+    refused = pages.file(ports, HERE, chain.id, "lines.csv")
+    assert refused.status == 413
+    assert f"python -m genaiops report {chain.id}" in refused.html
+    assert pages.file(ports, HERE, chain.id, "metrics.csv").status == 200
+
+
 def test_hostile_text_in_reason_log_and_request_stays_text(ports: Ports) -> None:
     for hostile in samples.HOSTILE[:6]:
         chain = samples.sample_chain(status=ChainStatus.FAILED, reason=hostile, ended_at=samples.NOW)
