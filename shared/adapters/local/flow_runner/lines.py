@@ -15,12 +15,12 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from shared.adapters.local.engines.contract import Aggregation, Executable
+from shared.adapters.local.engines.isolation import forget_captured
 from shared.adapters.local.engines.kept import packed, unpacked
 from shared.adapters.local.engines.metrics import numbers
+from shared.adapters.local.engines.reasons import described, plain
 from shared.adapters.local.flow_runner import protocol
-from shared.adapters.local.flow_runner.isolation import forget_captured
 from shared.adapters.local.flow_runner.model_calls import Meter, current
-from shared.adapters.local.flow_runner.reasons import described, plain
 from shared.redaction import Redaction
 
 Send = Callable[[protocol.Message], None]
@@ -52,15 +52,18 @@ class LineRun:
         self._lock = threading.Lock()
         self._active: dict[int, _Active] = {}
         self._threads = 0
+        self._queued = 0
+        """Lines that wait for a thread. The queue's size says less: a thread may have taken one and not begun it."""
         self._left_behind: list[threading.Thread] = []
         self._stopped = False
         self._collected: list[dict[str, Any]] = []
 
     def line(self, number: int, inputs: Mapping[str, Any]) -> None:
         """Run a line as soon as a thread is free."""
-        self._waiting.put((number, inputs))
         with self._lock:
-            if self._threads < self._concurrency and self._threads - len(self._active) < self._waiting.qsize():
+            self._waiting.put((number, inputs))
+            self._queued += 1
+            if self._threads < self._concurrency and self._threads - len(self._active) < self._queued:
                 self._start_thread()
 
     def _start_thread(self) -> None:
@@ -74,6 +77,7 @@ class LineRun:
             with self._lock:
                 if self._stopped:
                     return
+                self._queued -= 1
                 self._active[number] = active
             # A context of its own: prompt flow makes context variables for every line; a thread would keep them all.
             answer = contextvars.copy_context().run(self._execute, active, inputs)
@@ -134,7 +138,7 @@ class LineRun:
                 del self._active[active.line]
                 self._left_behind.append(active.thread)
                 self._threads -= 1
-            for _ in range(min(len(late), self._waiting.qsize())):
+            for _ in range(min(len(late), self._queued)):
                 self._start_thread()
         for active in late:
             told = f"The line timed out: it took longer than {self._timeout_s:g} s."

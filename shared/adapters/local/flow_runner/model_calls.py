@@ -25,7 +25,7 @@ _MOST_TOKENS: Final = 1_000_000_000
 _WITHOUT_LINE_S: Final = 600.0
 """For a call that is no line's, such as one made while a flow's module is imported."""
 _AFTER_LINE_S: Final = 1.0
-"""So long after the line's end a request may go on: the line's own end is told first."""
+"""So long after the line's end a request may wait or go on: the line's own end is told first."""
 
 
 class Meter:
@@ -111,7 +111,7 @@ def _sync(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
         attempt = 1
         while True:
             try:
-                with places.held(endpoint, meter.waits, meter.deadline):
+                with places.held(endpoint, meter.waits, meter.deadline + _AFTER_LINE_S):
                     options.timeout = _shortened(timeout, meter)
                     answer = request(client, cast_to, options, **kwargs)
                 return _checked(answer, client, meter)
@@ -135,7 +135,7 @@ def _async(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
         attempt = 1
         while True:
             try:
-                async with places.held_async(endpoint, meter.waits, meter.deadline):
+                async with places.held_async(endpoint, meter.waits, meter.deadline + _AFTER_LINE_S):
                     options.timeout = _shortened(timeout, meter)
                     answer = await request(client, cast_to, options, **kwargs)
                 return _checked(answer, client, meter)
