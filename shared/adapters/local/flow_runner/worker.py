@@ -18,15 +18,15 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Final, NoReturn
 
-from shared.adapters.local.engines import promptflow_hooks
+from shared.adapters.local.engines import isolation, promptflow_hooks, scheduling
 from shared.adapters.local.engines.after_import import AfterImport
 from shared.adapters.local.engines.contract import Engine, Executable, FlowSource
 from shared.adapters.local.engines.load import load, set_environment, step_aside
 from shared.adapters.local.engines.promptflow_hooks import Connections
-from shared.adapters.local.flow_runner import isolation, model_calls, protocol, scheduling
+from shared.adapters.local.engines.reasons import load_error
+from shared.adapters.local.flow_runner import model_calls, protocol
 from shared.adapters.local.flow_runner.lines import LineRun
 from shared.adapters.local.flow_runner.places import Places
-from shared.adapters.local.flow_runner.reasons import load_error
 from shared.connections import Connection
 from shared.redaction import Redaction
 

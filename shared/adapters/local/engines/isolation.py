@@ -1,4 +1,4 @@
-"""Inside the worker: what is one per process in Python or in prompt flow becomes one per line or per run.
+"""In a process that runs flows: what is one per process in Python or in prompt flow becomes one per line or per run.
 
 `sys.stdout` and `sys.stderr` are one per thread, so that a node that captures its own output gets only its own; prompt
 flow's node logs, which keep every printed character in memory, are off; metrics go to the aggregation that logs them.

@@ -1,4 +1,4 @@
-"""Inside the worker: what went wrong, in one sentence that people can act on, and values in their JSON form."""
+"""In a process that runs flows: what went wrong, in one sentence to act on, and values in their JSON form."""
 
 from __future__ import annotations
 

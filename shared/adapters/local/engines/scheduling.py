@@ -1,4 +1,4 @@
-"""Inside the worker: a node with nothing to run beside it runs in its line's own thread.
+"""In a process that runs flows: a node with nothing to run beside it runs in its line's own thread.
 
 Prompt flow starts threads for the nodes of every line. Most flows are chains, where that only costs: a seventh of the
 processor's time per line, and with 32 lines in flight the processor is what keeps a fast model waiting.
