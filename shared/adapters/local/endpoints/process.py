@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
 import shared
 from shared.adapters.local.engines.environment import declared_environment, engine_environment
+from shared.connections import Connection
 
 _MODULE: Final = "shared.adapters.local.endpoints.serve"
 _ROOT: Final = Path(shared.__file__).parent.parent
@@ -30,14 +31,19 @@ class ServeOrders:
     """What a served process is told. `connections` hold keys: they go through a pipe and nowhere else."""
 
     flow: Path
-    dag: Path
-    """The flow's DAG with variants and parameters applied, inside `flow`."""
+    dag: Path | None
+    """The flow's DAG with variants and parameters applied, inside `flow`; None for a flow of another kind."""
     scratch: Path
     """prompt flow's home, for this process alone."""
-    connections: Mapping[str, Mapping[str, Any]]
+    connections: Mapping[str, Connection]
     environment: Mapping[str, str]
     secrets: Collection[str]
     """Texts that must not appear in what is shown of the output."""
+    flow_file: str = "flow.dag.yaml"
+    package: str = ""
+    root: Path | None = None
+    variants: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     threads: int = 32
     max_body: int = 16 * 1024 * 1024
 
@@ -56,7 +62,9 @@ class ServedProcess:
         self._tail: deque[bytes] = deque(maxlen=_TAIL_CHUNKS)
         report_read, report_write = os.pipe()
         orders.scratch.mkdir(parents=True, exist_ok=True)
-        (orders.scratch / "pf.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+        (orders.scratch / "pf.yaml").write_text(
+            "telemetry:\n  enabled: false\ntrace:\n  destination: none\n", encoding="utf-8"
+        )
         try:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", _MODULE, str(os.getpid())],
@@ -82,8 +90,15 @@ class ServedProcess:
             thread.start()
         line = {
             "flow": str(orders.flow),
-            "dag": str(orders.dag),
-            "connections": orders.connections,
+            "flow_file": orders.flow_file,
+            "package": orders.package,
+            "root": str(orders.root) if orders.root is not None else None,
+            "dag": str(orders.dag) if orders.dag is not None else None,
+            "variants": dict(orders.variants),
+            "parameters": dict(orders.parameters),
+            "scratch": str(orders.scratch),
+            "environment": dict(orders.environment),
+            "connections": [asdict(connection) for connection in orders.connections.values()],
             "threads": orders.threads,
             "max_body": orders.max_body,
             "report_fd": report_write,
@@ -161,4 +176,4 @@ def _environment(orders: ServeOrders) -> dict[str, str]:
         "PF_LOGGING_LEVEL": "WARNING",
         "PROMPTFLOW_PROJECT_PATH": str(orders.flow),
     }
-    return {**engine_environment(), **declared_environment(orders.flow), **orders.environment, **own}
+    return {**engine_environment(), **declared_environment(orders.flow, orders.flow_file), **orders.environment, **own}

@@ -2,9 +2,9 @@
 
 It is two processes in one group. The guardian (this one) runs no flow code and only waits: when the host is gone,
 however it went, or when the server is, it kills the whole group, with whatever a flow has started. The server (its
-fork) runs prompt flow's own serving app under waitress. Orders come as one JSON line on stdin, which then stays open as
-the host's sign of life; reports go back as JSON lines on a pipe. Connections are in that line alone: in no file,
-argument or environment variable.
+fork) runs a web app under waitress: prompt flow's own for a DAG, ours (`scoring.py`) for flows of other kinds. Orders
+come as one JSON line on stdin, which then stays open as the host's sign of life; reports go back as JSON lines on a
+pipe. Connections are in that line alone: in no file, argument or environment variable.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import sys
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 _HOST_POLL_S: Final = 1.0
@@ -63,10 +64,8 @@ def _serve(orders: dict[str, Any]) -> NoReturn:
     report_fd = int(orders["report_fd"])
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # a flow that reads stdin gets its end, and does not take the guardian's
-    _forget_this_program()
-    os.chdir(orders["flow"])
     try:
-        app = _app(orders)
+        app = _scoring_app(orders) if orders["dag"] is None else _prompt_flow_app(orders)
         import waitress  # type: ignore[import-untyped]
 
         server = waitress.create_server(
@@ -99,14 +98,47 @@ def _forget_this_program() -> None:
         del sys.modules[name]
 
 
-def _app(orders: dict[str, Any]) -> Any:
+def _scoring_app(orders: dict[str, Any]) -> Any:
+    from shared.adapters.local.endpoints.scoring import ScoringApp
+    from shared.adapters.local.engines import isolation, promptflow_hooks
+    from shared.adapters.local.engines.after_import import AfterImport
+    from shared.adapters.local.engines.contract import FlowSource
+    from shared.adapters.local.engines.load import load, set_environment, step_aside
+    from shared.connections import Connection
+    from shared.redaction import Redaction
+
+    connections = {values["name"]: Connection(**values) for values in orders["connections"]}
+    source = FlowSource(Path(orders["flow"]), orders["flow_file"], connections, Path(orders["scratch"]))
+    imports, for_engine = AfterImport(), promptflow_hooks.Connections()
+    for_engine.set(connections)
+    imports.install()
+    isolation.watch(imports)
+    isolation.streams_per_thread()
+    promptflow_hooks.watch(imports, for_engine)
+    set_environment(source, orders["environment"])
+    step_aside(source, orders["package"], Path(orders["root"]) if orders["root"] is not None else None)
+    executable = load(source).executable(orders["variants"], orders["parameters"])
+    return ScoringApp(executable, Redaction(connections.values()))
+
+
+def _prompt_flow_app(orders: dict[str, Any]) -> Any:
+    from shared.adapters.local.engines.connections import engine_connections
+    from shared.adapters.local.engines.modules import make_importable
+    from shared.connections import Connection
+
+    given = {values["name"]: Connection(**values) for values in orders["connections"]}
+    connections = engine_connections(given)
+    _forget_this_program()
+    os.chdir(orders["flow"])
+    make_importable(Path(orders["flow"]), orders["package"], Path(orders["root"]) if orders["root"] else None)
+
     from promptflow.core._serving.v1.app import PromptflowServingApp
 
     class ServingApp(PromptflowServingApp):  # type: ignore[misc]
         """prompt flow's app, with connections given in memory: it can only look them up in a keyring or a workspace."""
 
         def init_invoker_if_not_exist(self) -> None:
-            self.connections_override = orders["connections"]
+            self.connections_override = connections
             super().init_invoker_if_not_exist()
 
     app = ServingApp("served-flow")
