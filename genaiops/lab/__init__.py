@@ -1,6 +1,6 @@
 """The lab: a use case's chain run in this process, for notebooks. It is the chain of a pull request, code and all.
 
-    import genaiops.lab as lab
+    from genaiops import lab
     use_case = lab.load("ticket_triage")
     results = lab.run(use_case, sample=20)
     results.table()

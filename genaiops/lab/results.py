@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KEYS: Final = ("variant", "dataset")
+_ERRORS_SHOWN: Final = 5
 
 
 class Results:
@@ -49,8 +50,12 @@ class Results:
 
     @property
     def reason(self) -> str:
-        """Why the chain failed; empty if it did not."""
-        return self._facts.chain.reason
+        """Why the chain failed, with the errors of its log; empty if it did not."""
+        reason = self._facts.chain.reason
+        if not reason:
+            return ""
+        errors = dict.fromkeys(entry.text for entry in self._facts.log if entry.level == "error")
+        return "\n".join([reason, *[text for text in errors if reason not in text][:_ERRORS_SHOWN]])
 
     @property
     def variants(self) -> tuple[str, ...]:

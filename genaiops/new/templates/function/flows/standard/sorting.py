@@ -10,6 +10,7 @@ from typing import TypedDict
 from openai import AzureOpenAI
 
 HERE = Path(__file__).parent
+CLIENT = AzureOpenAI()  # key, address and version come from the environment: see flow.flex.yaml
 CATEGORIES = ("question", "problem", "idea", "praise", "complaint", "other")
 
 
@@ -21,7 +22,7 @@ class Sorted(TypedDict):
 
 def sort_message(message: str, prompt: str = "listed") -> Sorted:
     """Ask the model; `prompt` names one of the .txt files beside this file."""
-    said = client().chat.completions.create(
+    said = CLIENT.chat.completions.create(
         model="gpt-4o-mini",
         temperature=0.0,
         max_tokens=50,
@@ -33,12 +34,6 @@ def sort_message(message: str, prompt: str = "listed") -> Sorted:
     answer = said.choices[0].message.content or ""
     found = re.search(rf"\b({'|'.join(CATEGORIES)})\b", answer, re.IGNORECASE)
     return {"category": found[1].lower() if found else "other"}
-
-
-@lru_cache(maxsize=1)
-def client() -> AzureOpenAI:
-    """Key, address and version come from the environment: see flow.flex.yaml."""
-    return AzureOpenAI()
 
 
 @lru_cache(maxsize=None)
