@@ -90,7 +90,9 @@ def _values(item: Block, kind: ConnectionType) -> dict[str, str]:
         if key not in _VALUES or item.value[key] in (None, ""):
             continue  # nothing there: the variable named like the key is looked for
         if first not in kind.keys:
-            item.problem(one_of(key, [one for one in kind.keys if one != "api_type"], f"key of a {kind.name}"), key)
+            item.problem(
+                one_of(key, [one for one in kind.keys if one != "api_type"], f"key of the type {kind.name}"), key
+            )
             continue
         value = _text(item, key, is_secret=first == "api_key")
         if first in values:
@@ -107,7 +109,9 @@ def _check(item: Block, key: str, value: str, kind: ConnectionType) -> None:
         return
     meant = type_named(value) if first == "api_type" else None
     if meant not in (None, kind):
-        item.problem(f"is {value!r}, but the connection is a {kind.name}; write {kind.api_type!r}, or nothing", key)
+        item.problem(
+            f"is {value!r}, but the connection is of the type {kind.name}; write {kind.api_type!r}, or nothing", key
+        )
     elif _is_broken_reference(value):
         item.problem(f"is {value[:80]!r}; a reference stands alone and has the form ${{{key}}}", key)
     elif first == "api_base" and not web_address(value):
@@ -120,7 +124,7 @@ def _group(item: Block, group: str, kind: ConnectionType) -> dict[str, str]:
     if block is None or block.value is None:
         return {}
     if kind is not CUSTOM:
-        item.problem(f"only a CustomConnection has {group}; this is a {kind.name}", group)
+        item.problem(f"only a CustomConnection has {group}; this one is of the type {kind.name}", group)
         return {}
     found: dict[str, str] = {}
     for entry in block.entries():
