@@ -1,7 +1,8 @@
 """Lines per second of the local flow runner, warm and cold, against `PFClient.run` and against what is possible.
 
 `python -m benchmarks.flow_runner`: an `llm` node over 1,000 lines of a model that takes 200 ms, 32 lines in flight. The
-limit is calls × latency ÷ concurrency; the model is a separate process, so that it does not share our interpreter.
+limit is calls × latency ÷ concurrency; the model is a separate process, so that it does not share our interpreter. Two
+runs side by side, in a process each, share the calls in flight: together they take twice the time of one.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from shared.adapters.local.flow_runner import LocalFlowRunner
 from shared.connections import Connection
 from shared.ports import RunSpec
+from shared.results import RunRecord
 
 FLOW = """\
 inputs:
@@ -94,32 +99,43 @@ def main() -> None:
         data = Path(folder) / "data.jsonl"
         data.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-        runner = LocalFlowRunner(Path(folder) / "home", grace_s=3_600)  # the clock stops when the run has ended
+        # The clock stops when the run has ended.
+        runner = LocalFlowRunner(Path(folder) / "home", grace_s=3_600, calls_in_flight=wanted.in_flight)
+
+        def run(name: str, **changes: Any) -> RunRecord:
+            spec = RunSpec(
+                name=name,
+                flow=flow,
+                flow_digest="0" * 64,
+                lines=lines,
+                connections={"aoai": Connection("aoai", "azure", url, "benchmark")},
+                concurrency=wanted.in_flight,
+            )
+            record = runner.start(replace(spec, **changes)).record
+            assert record is not None
+            assert record.failed_lines == 0, record.reason
+            assert record.tokens.total == 21 * record.lines
+            assert record.model_calls == record.lines
+            return record
+
         seconds = []
         for number in range(1 + wanted.repeats):
             started = time.perf_counter()
-            outcome = runner.start(
-                RunSpec(
-                    name=f"run-{number}",
-                    flow=flow,
-                    flow_digest="0" * 64,
-                    lines=lines,
-                    connections={"aoai": Connection("aoai", "azure", url, "benchmark")},
-                    concurrency=wanted.in_flight,
-                )
-            )
+            engine = run(f"run-{number}").engine
             seconds.append(time.perf_counter() - started)
-            assert outcome.record is not None
-            record = outcome.record
-            assert record is not None
-            assert record.failed_lines == 0, record.reason
-            assert record.tokens.total == 21 * wanted.lines
+        other = {"environment": {"ANOTHER": "process"}}
+        run("warm", **other, lines=lines[:1])
+        with ThreadPoolExecutor() as threads:
+            started = time.perf_counter()
+            both = threads.submit(run, "one", **other), threads.submit(run, "two")
+            for ended in both:
+                ended.result()
+            together = time.perf_counter() - started
         runner.close()
-        engine = record.engine
         cold, warm = seconds[0], statistics.median(seconds[1:])
-        rows = [("limit", ideal), ("local, warm", warm), ("local, cold", cold)]
+        rows = [("limit", 1, ideal), ("local, warm", 1, warm), ("local, cold", 1, cold), ("two runs", 2, together)]
         if not wanted.without_peer:
-            rows.append(("PFClient.run", peer(flow, data, url, Path(folder) / "promptflow")))
+            rows.append(("PFClient.run", 1, peer(flow, data, url, Path(folder) / "promptflow")))
 
     load = os.getloadavg()[0]
     print(
@@ -127,8 +143,8 @@ def main() -> None:
         f"{os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}, {engine}"
     )
     print(f"{'':<16}{'seconds':>10}{'lines/s':>10}{'of the limit':>14}")
-    for name, taken in rows:
-        print(f"{name:<16}{taken:>10.2f}{wanted.lines / taken:>10.1f}{taken / ideal:>13.2f}×")
+    for name, runs, taken in rows:
+        print(f"{name:<16}{taken:>10.2f}{runs * wanted.lines / taken:>10.1f}{taken / runs / ideal:>13.2f}×")
     print(f"Warm runs: {', '.join(f'{taken:.2f}' for taken in seconds[1:])} s.", end=" ")
     print(f"In whole rounds of {wanted.in_flight} calls the limit is {whole:.2f} s.")
 

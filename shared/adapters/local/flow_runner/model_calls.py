@@ -7,7 +7,6 @@ variable into the threads where prompt flow runs the line's nodes.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import json
 import math
@@ -129,6 +128,8 @@ def _sync(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
 
 def _async(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
     async def limited(client: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        import asyncio  # here: most flows never need it
+
         meter = current.get() or Meter(_WITHOUT_LINE_S)
         options.max_retries = 0
         endpoint, timeout = _endpoint(client), _timeout(client, options)

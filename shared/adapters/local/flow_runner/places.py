@@ -6,7 +6,6 @@ line is given up, or its time is over.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import threading
@@ -109,6 +108,8 @@ class Places:
     @contextlib.asynccontextmanager
     async def held_async(self, endpoint: str, waits: Waits, deadline: float) -> AsyncIterator[None]:
         """As `held`, for a coroutine."""
+        import asyncio  # here: most flows never need it
+
         if os.getpid() != self._process:
             yield
             return
