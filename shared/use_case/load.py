@@ -129,7 +129,7 @@ class _Loader:
             return overlay if overlay is not None and key in overlay else base
 
         parameters = variation.parameters(holder("parameters").child("parameters"), flow.facts)
-        strategy, choices = variation.strategy(holder("strategy").child("strategy"), flow.facts)
+        strategy, choices = variation.strategy(holder("strategy").child("strategy"), flow.facts, parameters)
         self.check_init(flow, parameters)
         for connection, key in variation.connections_in(parameters).items():
             self.used.setdefault(connection, holder("parameters").child("parameters").child(key))

@@ -16,7 +16,7 @@ from shared.use_case.problems import one_of
 
 MOST_REPEATS: Final = 100
 LONGEST_LABEL: Final = 60
-_RESERVED: Final = frozenset({"*", "all", "default", "defaults", "log"})
+_RESERVED: Final = frozenset({"*", "all", "defaults", "log"})
 """What a selection of choices, or a report, means by these words."""
 _MODEL_CONFIGURATIONS: Final[Mapping[str, frozenset[str]]] = {
     "AzureOpenAIModelConfiguration": frozenset({"azure_deployment", "azure_endpoint", "api_version", "connection"}),
@@ -41,7 +41,7 @@ def parameters(block: Block, facts: FlowFacts | None) -> dict[str, tuple[object,
             seen.append(text)
         check_key(entry, key, facts)
         found[key] = tuple(value.value for value in values)
-    _check_overlaps(block, found, facts)
+    _check_overlaps(block, found, (), facts)
     return found
 
 
@@ -53,10 +53,12 @@ def _constant(value: Block) -> str:
     return text
 
 
-def _check_overlaps(block: Block, keys: Collection[str], facts: FlowFacts | None) -> None:
-    """No two parameters set the same thing: which one would win, nobody could tell."""
-    for key in keys:
-        for other in keys:
+def _check_overlaps(block: Block, keys: Collection[str], others: Collection[str], facts: FlowFacts | None) -> None:
+    """No two parameters set the same thing, among themselves or with `others`: nobody could tell which one wins."""
+    for key in (*keys, *others):
+        for other in (*keys, *others):
+            if key not in keys and other not in keys:
+                continue
             inside = key.startswith("init.") and other.startswith(f"{key}.")
             node, _, name = other.partition(".")
             if inside or (key == name and facts is not None and node in facts.nodes):
@@ -140,8 +142,10 @@ def connections_in(parameters_: Mapping[str, tuple[object, ...]]) -> dict[str, s
     return {value: key for key, values in named.items() for value in values if isinstance(value, str)}
 
 
-def strategy(block: Block, facts: FlowFacts | None) -> tuple[Strategy, tuple[ListedChoice, ...]]:
-    """`strategy`: which combinations are run; with an explicit list, those."""
+def strategy(
+    block: Block, facts: FlowFacts | None, varied: Mapping[str, tuple[object, ...]]
+) -> tuple[Strategy, tuple[ListedChoice, ...]]:
+    """`strategy`: which combinations are run; with an explicit list, those. `varied` is `parameters`."""
     if block.value is None:
         return Strategy.ONE_AT_A_TIME, ()
     words = [Strategy.ONE_AT_A_TIME.value, Strategy.PRODUCT.value]
@@ -151,16 +155,35 @@ def strategy(block: Block, facts: FlowFacts | None) -> tuple[Strategy, tuple[Lis
             block.problem((one_of(block.value, words, "strategy") + listed)[:300])
             return Strategy.ONE_AT_A_TIME, ()
         return Strategy(block.value), ()
+    default = _combination(ListedChoice(None), facts, varied)
     choices: list[ListedChoice] = []
+    seen: set[str] = set()
     for item in block.items():
-        if item.mapping(("name", "variants", "parameters")) is not None:
-            choices.append(_choice(item, choices, facts))
+        if item.mapping(("name", "variants", "parameters")) is None:
+            continue
+        choice = _choice(item, choices, facts, varied)
+        combination = _combination(choice, facts, varied)
+        if combination in seen:
+            item.problem("is the same choice as one above; remove one, or use `repeat` for a spread")
+        if choice.label == "default" and combination != default:
+            item.problem("'default' is not the default combination; choose another name", "name")
+        seen.add(combination)
+        choices.append(choice)
     if not block.value:
         block.problem("lists nothing; expected at least one `- name: …` with `variants` or `parameters`")
     return Strategy.LIST, tuple(choices)
 
 
-def _choice(item: Block, others: list[ListedChoice], facts: FlowFacts | None) -> ListedChoice:
+def _combination(choice: ListedChoice, facts: FlowFacts | None, varied: Mapping[str, tuple[object, ...]]) -> str:
+    """Everything that a choice sets, what it does not name at its default."""
+    variants = {**(facts.default_variants if facts is not None else {}), **choice.variants}
+    values = {**{key: options[0] for key, options in varied.items() if options}, **choice.parameters}
+    return json.dumps([variants, values], sort_keys=True)
+
+
+def _choice(
+    item: Block, others: list[ListedChoice], facts: FlowFacts | None, varied: Mapping[str, tuple[object, ...]]
+) -> ListedChoice:
     label = item.text("name", most=LONGEST_LABEL)
     if label is not None and (label in _RESERVED or "," in label or label != label.strip() or "\n" in label):
         item.problem(
@@ -182,11 +205,8 @@ def _choice(item: Block, others: list[ListedChoice], facts: FlowFacts | None) ->
         _constant(entry)
         check_key(entry, key, facts)
         values[key] = entry.value
-    _check_overlaps(item.child("parameters"), values, facts)
-    choice = ListedChoice(label, variants, values)
-    if any((other.variants, other.parameters) == (variants, values) for other in others):
-        item.problem("is the same choice as one above; remove one, or use `repeat` for a spread")
-    return choice
+    _check_overlaps(item.child("parameters"), values, varied, facts)
+    return ListedChoice(label, variants, values)
 
 
 def repeat(block: Block) -> int:

@@ -154,20 +154,21 @@ def test_an_explicit_list_names_variants_and_values(folder: Path) -> None:
     vary(
         folder,
         """\
+parameters: {classify.temperature: [1, 0]}
 strategy:
 - name: careful
   variants: {classify: terse}
   parameters: {classify.temperature: 0, inputs.tone: warm}
-- parameters: {temperature: 1}
-- name: plain
+- parameters: {top_p: 1}
+- name: default
 """,
     )
     use_case = loaded(folder)
     assert use_case.strategy is Strategy.LIST
     assert use_case.choices == (
         ListedChoice("careful", {"classify": "terse"}, {"classify.temperature": 0, "inputs.tone": "warm"}),
-        ListedChoice(None, {}, {"temperature": 1}),
-        ListedChoice("plain"),
+        ListedChoice(None, {}, {"top_p": 1}),
+        ListedChoice("default"),
     )
 
 
@@ -195,7 +196,14 @@ def test_product_repetition_budget_and_reuse_are_read(folder: Path) -> None:
         ("strategy: [{nme: a}]", "strategy[0].nme", "did you mean 'name'?"),
         ("strategy: [{name: 'a,b'}]", "strategy[0].name", "cannot be selected"),
         ("strategy: [{name: defaults}]", "strategy[0].name", "cannot be selected"),
-        ("strategy: [{name: a}, {name: a, parameters: {top_p: 1}}]", "strategy[1].name", "another choice named 'a'"),
+        (
+            "strategy: [{name: a}, {name: a, parameters: {classify.top_p: 1}}]",
+            "strategy[1].name",
+            "another choice named 'a'",
+        ),
+        ("strategy: [{name: default, variants: {classify: terse}}]", "strategy[0].name", "not the default combination"),
+        ("strategy: [{}, {variants: {classify: plain}}]", "strategy[1]", "the same choice as one above"),
+        ("strategy: [{parameters: {temperature: 1}}]", "strategy[0].parameters.classify.temperature", "sets what"),
         ("strategy: [{name: a}, {name: b}]", "strategy[1]", "the same choice as one above"),
         ("strategy: [{variants: {clasify: terse}}]", "strategy[0].variants.clasify", "did you mean 'classify'?"),
         ("strategy: [{variants: {classify: Terse}}]", "strategy[0].variants.classify", "did you mean 'terse'?"),
