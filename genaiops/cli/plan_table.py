@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from genaiops.cli.output import plural, print_table, say
+from genaiops.cli.output import print_table, say
 from shared.use_case.model import Reuse
 
 if TYPE_CHECKING:
@@ -52,15 +52,19 @@ def show(result: Planned, asked: Asked) -> None:
             _print(("evaluator", "dataset", *COLUMNS), evaluations)
     counts = result.counts()
     say(
-        f"{plural(counts['runs'], 'run')} with {plural(counts['lines'], 'line')}, "
-        f"{plural(counts['evaluations'], 'evaluation')} with {plural(counts['evaluation_lines'], 'line')}, "
-        f"{plural(counts['reused'], 'line')} of them reused, {plural(counts['model_calls'], 'model call')}, "
-        f"about {plural(counts['tokens'], 'token')}. Nothing was run."
+        f"{_count(counts['runs'], 'run')} with {_count(counts['lines'], 'line')}, "
+        f"{_count(counts['evaluations'], 'evaluation')} with {_count(counts['evaluation_lines'], 'line')}, "
+        f"{_count(counts['reused'], 'line')} of them reused, {_count(counts['model_calls'], 'model call')}, "
+        f"about {_count(counts['tokens'], 'token')}. Nothing was run."
     )
     if plan is not None:
         for line in _remarks(plan, asked):
             say(line)
     _budget(result)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _runs(plan: Plan) -> list[tuple[str, ...]]:
@@ -95,7 +99,7 @@ def _remarks(plan: Plan, asked: Asked) -> Iterable[str]:
         yield "Nothing is reused: experiment.yaml says `reuse: none`."
     if plan.calls_assumed:
         yield "Flows of Python code are assumed to call their model once a line; files do not tell."
-    if plan.reused and plan.evaluations:
+    if plan.evaluations and 0 < plan.reused < plan.lines + plan.evaluation_lines:
         yield "Evaluations of lines that are yet to be run may be reused too: their inputs are not known before."
 
 

@@ -133,12 +133,13 @@ def _planned(ports: Ports, chain: Chain, use_case: UseCase, digest: str, scratch
     if request.kind is ChainKind.POST_PRODUCTION:
         if upload is None:
             raise BusinessFailure("A post_production request needs `dataset`: the production log that was uploaded.")
-        return assembly.prepare_log(use_case, digest, around, upload, fresh=request.fresh)
-    if request.kind is ChainKind.DATASET and upload is None:
+        preparation = assembly.prepare_log(use_case, digest, around, upload, fresh=request.fresh)
+    elif request.kind is ChainKind.DATASET and upload is None:
         raise BusinessFailure("A dataset request needs `dataset`: its name and the blob that was uploaded.")
-    preparation = assembly.prepare(
-        use_case, digest, around, selection=request.variants, upload=upload, fresh=request.fresh
-    )
+    else:
+        preparation = assembly.prepare(
+            use_case, digest, around, selection=request.variants, upload=upload, fresh=request.fresh
+        )
     budget.check(use_case, preparation, ports.blobs)
     return preparation
 

@@ -91,21 +91,42 @@ def told(run: RunRecord) -> str:
     """`38 of 40 lines from the run of 2026-11-20 14:03 of chain …`, with every run that lines come from."""
     share = f"all {plural(run.lines, 'line')}" if run.reused_lines >= run.lines else ""
     share = share or f"{run.reused_lines:,} of {plural(run.lines, 'line')}"
-    origins = run.origins
-    if not origins:
+    sources = _sources(run.origins)
+    if not sources:
         return f"{share} from earlier runs"
-    if len(origins) == 1:
-        return f"{share} from {_origin(origins[0])}"
-    named = "; ".join(f"{origin.lines:,} from {_origin(origin)}" for origin in origins[:_NAMED_ORIGINS])
-    rest = origins[_NAMED_ORIGINS:]
-    others = f"; {sum(origin.lines for origin in rest):,} from {plural(len(rest), 'older run')}" if rest else ""
+    if len(sources) == 1:
+        return f"{share} from {sources[0].words}"
+    named = "; ".join(f"{source.lines:,} from {source.words}" for source in sources[:_NAMED_ORIGINS])
+    rest = sources[_NAMED_ORIGINS:]
+    runs = sum(source.runs for source in rest)
+    others = f"; {sum(source.lines for source in rest):,} from {plural(runs, 'older run')}" if rest else ""
     return f"{share}: {named}{others}"
 
 
-def _origin(origin: Origin) -> str:
-    found = _CELL.fullmatch(origin.run)
-    of = f" of chain {found['chain']}" if found else f" {origin.run}"
-    return f"the run of {origin.ended_at:%Y-%m-%d %H:%M}{of}"
+@dataclass(frozen=True)
+class _Source:
+    """Runs of one chain that ended within the same minute: people tell them apart no further."""
+
+    at: str
+    of: str
+    runs: int
+    lines: int
+
+    @property
+    def words(self) -> str:
+        return f"{'the run' if self.runs == 1 else plural(self.runs, 'run')} of {self.at} {self.of}"
+
+
+def _sources(origins: Iterable[Origin]) -> list[_Source]:
+    """The newest first, as the origins are."""
+    found: dict[tuple[str, str], _Source] = {}
+    for origin in origins:
+        named = _CELL.fullmatch(origin.run)
+        of = f"of chain {named['chain']}" if named else origin.run
+        at = f"{origin.ended_at:%Y-%m-%d %H:%M}"
+        before = found.get((at, of), _Source(at, of, 0, 0))
+        found[at, of] = _Source(at, of, before.runs + 1, before.lines + origin.lines)
+    return list(found.values())
 
 
 def _sentence(facts: Facts, counted: ReuseReport) -> str:

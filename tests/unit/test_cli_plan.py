@@ -214,3 +214,20 @@ def test_an_uploaded_dataset_is_held_against_the_budget_as_it_is(wired: tuple[Po
     assert "3 runs, at most 1" in refused.stderr
     assert run(*asked, "--variants", "defaults").exit_code == ExitCode.OK
     assert len(bus.requests()) == 1
+
+
+def test_a_log_is_planned_by_its_evaluations_and_held_against_the_budget_too(
+    wired: tuple[Ports, FakeBus], folder: Path
+) -> None:
+    ports, bus = wired
+    put(folder, "data/truth.csv", TRUTH)
+    budgeted(folder, max_runs=1, max_tokens=10)
+    log = b"".join(json.dumps({"answer": "warm", "label": "warm", "n": n}).encode() + b"\n" for n in range(5))
+    (folder.parents[1] / "november.jsonl").write_bytes(log)
+    asked = ("plan", "greetings", "--kind", "post_production", "--dataset", "november")
+    counts = printed_json(run(*asked, "--file", str(folder.parents[1] / "november.jsonl"), "--json"))["counts"]
+    assert [counts[name] for name in ("runs", "evaluation_lines", "model_calls", "tokens")] == [1, 5, 0, 0]
+    ports.blobs.write("logs", "greetings/november/november.jsonl", log)
+    upload = ("--kind", "post_production", "--dataset", "greetings/november/november.jsonl")
+    assert run("submit", "greetings", *upload).exit_code == ExitCode.OK
+    assert [request.kind for request in bus.requests()] == [ChainKind.POST_PRODUCTION]

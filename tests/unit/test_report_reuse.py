@@ -158,3 +158,15 @@ def test_lines_of_many_runs_are_told_by_the_newest_ones() -> None:
         "37 of 40 lines: 30 from the run of 2026-11-20 14:03 of chain ticket_triage-ci-0badc0ffee00; "
         "1 from the run of 2026-11-02 08:15 old-0; 1 from the run of 2026-11-02 08:15 old-1; 5 from 5 older runs"
     )
+
+
+def test_runs_of_one_chain_that_ended_together_are_told_together() -> None:
+    chain = "ticket_triage-ci-0badc0ffee00"
+    origins = tuple(
+        Origin(run=f"{chain}-0000{n}-tickets_mixed-0a1b2c3d", ended_at=BEFORE, lines=10 * (n + 1)) for n in range(2)
+    )
+    run = RunRecord(
+        name="now", succeeded=True, lines=30, failed_lines=0, reused_lines=30, origins=origins,
+        started_at=BEFORE, ended_at=BEFORE, engine="promptflow",
+    )  # fmt: skip
+    assert told(run) == f"all 30 lines from 2 runs of 2026-11-20 14:03 of chain {chain}"
