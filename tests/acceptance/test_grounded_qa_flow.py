@@ -210,7 +210,7 @@ def test_a_follow_up_is_answered_from_what_was_asked_before(stand_in: StandIn) -
     before = [{"role": "user", "content": "Is there a home office allowance for a desk?"}]
     history = [*before, {"role": "assistant", "content": "Yes, once. [remote-work-3]"}]
     follow_up = {"question": "And how much is it?"}
-    alone, helped = by_promptflow(stand_in, [follow_up, {**follow_up, "chat_history": history}])
+    alone, helped = by_promptflow(stand_in, [follow_up, {**follow_up, "chat_history": history}], prompt="strict")
     assert "450 euros" in helped["outputs"]["answer"]
     assert "450 euros" not in alone["outputs"]["answer"]
 
