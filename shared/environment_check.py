@@ -12,7 +12,7 @@ from typing import Final
 from shared.connections import Lacking, MissingVariables, resolve
 from shared.env_file import Variables
 from shared.errors import BusinessFailure
-from shared.use_case import variables
+from shared.use_case import init_variables, variables
 from shared.use_case.connection_types import names_of
 from shared.use_case.deployment_config import FILE as DEPLOYMENT_CONFIG
 from shared.use_case.model import Problem, UseCase
@@ -33,6 +33,7 @@ def problems(use_case: UseCase, environment: Mapping[str, str], env_file: Path |
     return [
         *_of_connections(use_case, environment, env_file, where_to_set),
         *variables.missing(use_case, environment, env_file),
+        *init_variables.missing(use_case, environment),
         *_of_deployment(use_case, environment, env_file),
     ]
 
