@@ -71,6 +71,12 @@ def test_the_flows_file_gives_defaults_and_an_empty_text_gives_none(runner):
     assert one(outcome).outputs["value"] == [7, 0.5, False, None, {}]
 
 
+def test_arguments_without_annotation_are_read_as_prompt_flow_reads_them(runner):
+    given = [{"anything": '{"a": 1}', "number": "4", "text": 5, "none": "null"}, {"anything": "a text", "none": "5"}]
+    outcome = runner.start(spec("code", given, flow_file="untyped.flex.yaml"))
+    assert [line.outputs["value"] for line in outcome.lines] == [[{"a": 1}, 4, "5", None], ["a text", 3, "x", 5]]
+
+
 def test_a_parameter_stands_in_for_an_input_that_a_line_does_not_bring(runner):
     run = spec("code", [{}, {"count": 1}], flow_file="declared.flex.yaml", parameters={"inputs.count": 9})
     assert [line.outputs["value"][0] for line in runner.start(run).lines] == [9, 1]

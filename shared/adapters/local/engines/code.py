@@ -68,7 +68,7 @@ class CodeEngine:
                 f"The parameter 'init.{next(iter(split.init))}' is for a class, but the entry of"
                 f" {self._source.folder.name} is a function."
             )
-        signature = signature_of(entry, self._declared, split.inputs)
+        signature = signature_of(entry, self._declared, split.inputs, untyped="object")  # as prompt flow has it
         used = mentioned(self._source.folder, list(self._source.connections))
         return CodeExecutable(entry, signature, aggregate, used)
 

@@ -67,11 +67,17 @@ class Signature:
 
 
 def signature_of(
-    function: Callable[..., Any], declared: Mapping[str, Any], defaults: Mapping[str, Any], *, bound: bool = False
+    function: Callable[..., Any],
+    declared: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    untyped: str = "",
+    bound: bool = False,
 ) -> Signature:
     """The signature of a function, with the block `inputs` of its flow's file and defaults set by parameters.
 
-    `bound`: the first argument is `self`, as in a class's `__init__`.
+    `untyped` is the type of an argument with neither annotation nor default. `bound`: the first argument is `self`, as
+    in a class's `__init__`.
     """
     own = inspect.signature(function).parameters
     hints = annotations_of(function)
@@ -83,21 +89,32 @@ def signature_of(
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             takes_any |= parameter.kind is parameter.VAR_KEYWORD
             continue
-        inputs[name] = _input(declared.get(name), defaults.get(name), parameter, hints.get(name))
+        inputs[name] = _input(
+            declared.get(name), defaults.get(name), parameter, _type_of(parameter, hints.get(name), untyped)
+        )
     return Signature(inputs, takes_any)
 
 
 def declared_signature(declared: Mapping[str, Any], defaults: Mapping[str, Any]) -> Signature:
     """The signature of a flow that is no function, such as a prompty: its block `inputs` alone."""
-    return Signature({name: _input(entry, defaults.get(name), None, None) for name, entry in declared.items()})
+    return Signature({name: _input(entry, defaults.get(name), None, "") for name, entry in declared.items()})
 
 
-def _input(entry: object, default: object, parameter: inspect.Parameter | None, annotation: object) -> Input:
+def _type_of(parameter: inspect.Parameter, annotation: object, untyped: str) -> str:
+    """The type that the function's own text gives an argument: by its annotation, else by its default."""
+    if annotation is not None:
+        return _TYPES.get(without_none(annotation), "")
+    if parameter.default is parameter.empty or parameter.default is None:
+        return untyped
+    return _TYPES.get(type(parameter.default), "")
+
+
+def _input(entry: object, default: object, parameter: inspect.Parameter | None, own_type: str) -> Input:
     own = entry if isinstance(entry, Mapping) else {}
     written = own.get("default")
     if written == "":  # prompt flow writes this for a function's own None: then the function's default is meant
         written = None
-    kind = str(own.get("type") or "") or _TYPES.get(without_none(annotation), "")
+    kind = str(own.get("type") or "") or own_type
     required = parameter is None or parameter.default is parameter.empty
     return Input(kind, written if default is None else default, required)
 

@@ -84,3 +84,7 @@ def typed(count: int, share: float = 0.5, is_new: bool = False, names: list | No
 
 def unserialisable(text: str) -> object:
     return object()
+
+
+def untyped(anything, number=3, text="x", none=None) -> dict:
+    return {"value": [anything, number, text, none]}
