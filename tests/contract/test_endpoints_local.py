@@ -279,6 +279,33 @@ def test_what_was_deployed_while_no_host_ran_is_served_by_the_next_one(laptop: L
     assert json.loads(answer.body) == {"answer": "> HELLO", "style": "loud"}
 
 
+def test_variables_are_filled_in_when_the_process_starts_and_are_written_nowhere(laptop: Laptop) -> None:
+    secret = "a-variable-that-nobody-may-see"
+    asked: list[Mapping[str, str]] = []
+
+    def fill_in(written: Mapping[str, str]) -> Mapping[str, str]:
+        asked.append(written)
+        return {name: secret if value == "${SHOP_API_KEY}" else value for name, value in written.items()}
+
+    blobs = FileBlobStore(laptop.home / "blobs")
+    host = EndpointSupervisor(blobs, laptop.home, laptop.port, lambda specs: {}, fill_in=fill_in)
+    host.start()
+    try:
+        laptop.endpoints.deploy(spec("v1", environment={"SHOP_API_KEY": "${SHOP_API_KEY}", "REGION": "north"}))
+        laptop.until_ready("v1")
+        answers = [
+            json.loads(laptop.endpoints.invoke("shop", {"text": f"environment {name}"}, "v1").body)["answer"]
+            for name in ("SHOP_API_KEY", "REGION")
+        ]
+    finally:
+        host.stop()
+
+    assert answers == [secret, "north"]
+    assert asked == [{"SHOP_API_KEY": "${SHOP_API_KEY}", "REGION": "north"}]
+    for path in laptop.home.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), f"{path} holds a secret"
+
+
 def test_a_flow_gets_its_environment_and_no_more_and_leaves_nothing_when_it_is_removed(
     hosted: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

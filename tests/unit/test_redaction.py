@@ -21,3 +21,23 @@ def test_a_key_that_begins_with_another_leaves_no_rest() -> None:
 def test_what_is_no_secret_stays() -> None:
     redacted = Redaction([connection("stand-in", stand_in=True), connection("short"), connection("")])
     assert redacted("short: the stand-in answered") == "short: the stand-in answered"
+
+
+def test_secrets_of_a_custom_connection_are_taken_out_and_its_configs_stay() -> None:
+    custom = Connection(
+        "shop", "custom", "", "", "", configs={"url": "https://shop"}, secrets={"token": "first-secret"}
+    )
+    assert Redaction([custom])("first-secret at https://shop") == "*** at https://shop"
+
+
+def test_what_an_address_holds_beside_the_address_is_taken_out() -> None:
+    address = "https://ann:pass%21word@models.example.com/v1?code=a-long-code"
+    redacted = Redaction([Connection("aoai", "azure", address, "short")])
+    assert (
+        redacted("pass%21word, pass!word, a-long-code of models.example.com") == "***, ***, *** of models.example.com"
+    )
+
+
+def test_variables_whose_name_says_that_they_are_secret_are_taken_out() -> None:
+    redacted = Redaction([], {"SEARCH_API_KEY": "first-secret", "PROMPT_TOKEN_LIMIT": "30000000", "PLACE": "Rotterdam"})
+    assert redacted("first-secret, 30000000 in Rotterdam") == "***, 30000000 in Rotterdam"

@@ -118,7 +118,7 @@ def _scoring_app(orders: dict[str, Any]) -> Any:
     set_environment(source, orders["environment"])
     step_aside(source, orders["package"], Path(orders["root"]) if orders["root"] is not None else None)
     executable = load(source).executable(orders["variants"], orders["parameters"])
-    return ScoringApp(executable, Redaction(connections.values()))
+    return ScoringApp(executable, Redaction(connections.values(), orders["environment"]))
 
 
 def _prompt_flow_app(orders: dict[str, Any]) -> Any:

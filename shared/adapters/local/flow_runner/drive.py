@@ -43,7 +43,7 @@ class Drive:
     def __init__(self, spec: RunSpec, pool: Pool) -> None:
         self._spec = spec
         self._pool = pool
-        self._redacted = Redaction(spec.connections.values())
+        self._redacted = Redaction(spec.connections.values(), spec.environment)
         self._source: Iterator[tuple[int, Mapping[str, object]]] = spec.numbered_lines()
         self._exhausted = False
         self._has_known = False

@@ -104,7 +104,7 @@ class Worker:
         connections = {c["name"]: Connection(**c) for c in order["connections"]}
         root = Path(order["root"]) if order["root"] is not None else None
         source = FlowSource(Path(order["flow"]), order["flow_file"], connections, self._scratch)
-        self._redacted = Redaction(connections.values())
+        self._redacted = Redaction(connections.values(), order["environment"])
         self._places.in_flight = order["calls_in_flight"]
         self._for_engine.set(connections)
         set_environment(source, order["environment"])
