@@ -24,6 +24,7 @@ from shared.adapters.local.engines.results import Fields, as_outputs, call
 from shared.adapters.local.engines.signature import Signature, signature_of
 from shared.adapters.local.engines.whole_run import WholeRun, is_for_whole_run
 from shared.errors import BusinessFailure
+from shared.use_case.flow_files import evaluator_files
 
 _PREFIX = "eval_"
 
@@ -41,7 +42,7 @@ class EvaluatorEngine:
 
     def __init__(self, source: FlowSource) -> None:
         self._source = source
-        files = sorted(source.folder.glob(f"{_PREFIX}*.py"))
+        files = evaluator_files(source.folder)
         if not files:
             raise BusinessFailure(
                 f"{source.folder.name} has neither a flow file nor an eval_*.py: an evaluator has one."
