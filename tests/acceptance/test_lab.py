@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -122,6 +123,17 @@ def test_variants_and_parameters_can_be_chosen(bench: lab.Lab, folder: Path) -> 
         bench.run(use_case, variants="inputs.prompt=defned", sample=4)
 
 
+def test_repeated_runs_are_rows_of_their_own_and_one_mean(bench: lab.Lab, tmp_path: Path) -> None:
+    folder = new_use_case("repeated", "function", tmp_path)
+    with (folder / "experiment.yaml").open("a") as file:
+        file.write("\nrepeat: 2\n")
+    repeated = bench.run(lab.load(folder), sample=3, variants="defaults", fresh=True)
+    assert list(repeated.table()["repetition"]) == [0, 1]
+    assert repeated.model_calls == 6
+    assert repeated.compare("correctness.accuracy").shape == (1, 1)
+    assert len(repeated.lines("default", "messages")) == 6
+
+
 def test_a_flow_that_fails_on_lines_shows_them_first_and_says_so(bench: lab.Lab, tmp_path: Path) -> None:
     folder = new_use_case("failing", "function", tmp_path)
     change(
@@ -174,32 +186,64 @@ def test_it_runs_where_an_event_loop_runs_as_in_a_notebook(bench: lab.Lab, folde
 
 SLOW = """
 import sys
-import genaiops.lab as lab
-with lab.Lab(stand_in_options={"latency-ms": 5_000}) as bench:
-    print("running", flush=True)
-    bench.run(lab.load(sys.argv[1]), sample=4)
+import psutil
+from genaiops import lab
+use_case = lab.load(sys.argv[1])
+bench = lab.Lab(stand_in_options={"latency-ms": 3_000})
+try:
+    bench.run(use_case, sample=4)
+except KeyboardInterrupt:
+    print("children", len(psutil.Process().children(recursive=True)))
+    print("calls", bench.run(use_case, variants="defaults", sample=1).model_calls, flush=True)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
-def test_an_end_in_the_middle_of_a_run_leaves_no_process_and_on_ctrl_c_no_file(
-    number: signal.Signals, folder: Path, tmp_path: Path
-) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    script = put(tmp_path, "slow.py", SLOW)
-    variables = {"PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), "GENAIOPS_ENV_FILE": str(tmp_path / "none.env")}
-    process = subprocess.Popen([sys.executable, str(script), str(folder)], env=os.environ | variables, cwd=tmp_path)
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """Where the process of these tests puts its temporary files."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+def started(folder: Path, scratch: Path) -> subprocess.Popen[str]:
+    """A script that runs a slow model in a Lab which it never closes."""
+    script = put(scratch.parent, "slow.py", SLOW)
+    variables = {"PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), "GENAIOPS_ENV_FILE": str(scratch / "none.env")}
+    return subprocess.Popen(
+        [sys.executable, str(script), str(folder)],
+        env=os.environ | variables,
+        cwd=scratch.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_ctrl_c_ends_the_run_with_its_processes_and_the_next_run_starts_anew(folder: Path, scratch: Path) -> None:
+    process = started(folder, scratch)
     try:
-        children = until_it_asks_the_model(process.pid)
-        process.send_signal(number)
-        assert process.wait(PATIENCE_S) != 0
-        assert psutil.wait_procs(children, PATIENCE_S)[1] == []
+        first = until_it_asks_the_model(process.pid)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.wait()
-    if number is signal.SIGINT:
-        assert list(scratch.iterdir()) == []
+    assert said.splitlines() == ["children 0", "calls 1"]
+    assert process.returncode == 0
+    assert psutil.wait_procs(first, PATIENCE_S)[1] == []
+    assert list(scratch.glob("genaiops-*")) == [], "the end of the process closes a Lab that nobody closed"
+
+
+def test_kill_9_leaves_no_process(folder: Path, scratch: Path) -> None:
+    process = started(folder, scratch)
+    try:
+        children = until_it_asks_the_model(process.pid)
+    finally:
+        process.kill()
+        process.communicate()
+    assert len(children) >= 2, "a worker and the stand-in model"
+    assert psutil.wait_procs(children, PATIENCE_S)[1] == []
 
 
 def until_it_asks_the_model(pid: int) -> list[psutil.Process]:
@@ -215,7 +259,7 @@ def until_it_asks_the_model(pid: int) -> list[psutil.Process]:
     raise AssertionError("no worker asked the model")
 
 
-def connections(process: psutil.Process) -> list[psutil._common.pconn]:
+def connections(process: psutil.Process) -> list[Any]:
     try:
         return process.net_connections("tcp")
     except psutil.Error:
