@@ -87,6 +87,12 @@ class RunOutcome:
 class FlowRunner(Protocol):
     """Runs flows. The engine behind it (prompt flow today) shows nowhere else."""
 
+    def prepare(self, spec: RunSpec) -> None:
+        """Learn that runs of this flow will come: a runner may load it meanwhile. Never waits, reads no lines, and
+        raises nothing: what is wrong with the flow is told by `start`.
+        """
+        ...
+
     def start(self, spec: RunSpec) -> RunOutcome:
         """Start the run, or find the one of that name. A runner may wait for a short run's end; it never waits long.
 

@@ -16,7 +16,8 @@ import pytest
 from shared.adapters.local.flow_runner import LocalFlowRunner, spool
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunStatus
-from tests.contract.local_runner import FLOWS, acts, eventually, graded, is_alive, values
+from shared.results import LineRecord, LineStatus
+from tests.contract.local_runner import FLOWS, acts, eventually, graded, is_alive, spec, values
 
 
 def test_runs_of_one_flow_share_a_process_and_others_do_not(runner):
@@ -60,6 +61,50 @@ def test_a_worker_starts_no_process_and_leaves_nothing_in_the_flows_folder(runne
     children = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     assert "".join(children) == ""
     assert list((FLOWS / "misbehaving").glob("__pycache__/*")) == []
+
+
+def test_a_flow_that_was_prepared_is_loaded_when_its_run_comes(own_runner):
+    runner = own_runner()
+    runner.prepare(acts())
+    assert eventually(lambda: runner._pool._leases and runner._pool._leases[0].ready.done())
+    prepared = runner._pool._leases[0].worker
+
+    outcome = runner.start(acts("pid"))
+    assert len(runner._pool._leases) == 1
+    assert values(outcome) == [prepared._process.pid]
+
+
+def test_preparing_takes_no_place_from_others_and_hides_what_is_wrong_until_the_start(own_runner):
+    runner = own_runner(max_workers=1)
+    (pid,) = values(runner.start(acts("pid")))
+    runner.prepare(graded("a"))
+    runner.prepare(spec("missing_package", []))
+    assert values(runner.start(acts("pid"))) == [pid]
+    with pytest.raises(BusinessFailure, match="a_package_that_nobody_has"):
+        runner.start(spec("missing_package", [{}]))
+
+
+def test_only_flows_that_need_prompt_flow_have_a_spare_process(own_runner):
+    runner = own_runner()
+    (plain,) = runner.start(spec("code", [{"text": "a"}], flow_file="returns_text.flex.yaml")).lines
+    assert plain.status == "completed"
+    assert runner._pool._spare is None
+    runner.start(acts("a"))
+    assert runner._pool._spare is not None
+
+
+def test_where_every_line_is_known_and_no_node_aggregates_no_process_is_started(own_runner):
+    runner = own_runner()
+    line = LineRecord(line=0, status=LineStatus.COMPLETED, inputs={"what": "a"})
+    outcome = runner.start(acts(known_lines=[line], known_count=1))
+    assert (outcome.status, outcome.record.lines, outcome.record.metrics) == (RunStatus.COMPLETED, 0, {})
+    assert runner._pool._leases == []
+
+
+def test_a_known_line_without_what_the_aggregation_needs_is_refused(own_runner):
+    line = LineRecord(line=4, status=LineStatus.COMPLETED, inputs={})
+    with pytest.raises(BusinessFailure, match="Line 5 was taken from an earlier run, which kept nothing"):
+        own_runner().start(graded("a", known_lines=[line], known_count=1))
 
 
 def test_with_one_place_flows_take_turns(own_runner):

@@ -52,6 +52,9 @@ class MemoryFlowRunner:
         self.started: list[RunSpec] = []
         """What was really run, in order: repeated starts are not in it."""
 
+    def prepare(self, spec: RunSpec) -> None:
+        """A function needs no loading."""
+
     def start(self, spec: RunSpec) -> RunOutcome:
         """Run, or find the run of that name. Raises BusinessFailure where no function stands for the flow."""
         with self._mutex:

@@ -6,6 +6,7 @@ importing takes seconds, loading a flow takes milliseconds. Plain Python needs n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from typing import Final
 from shared.adapters.local.engines import needs_promptflow
 from shared.adapters.local.flow_runner.limits import CallLimits
 from shared.adapters.local.flow_runner.process import WorkerProcess
-from shared.errors import BusinessFailure, Transient
+from shared.errors import BusinessFailure, GenAIOpsError, Transient
 from shared.ports import RunSpec
 
 _TICK_S: Final = 1.0
@@ -96,6 +97,16 @@ class Pool:
             self.release(lease)
             raise
         return lease
+
+    def warm(self, spec: RunSpec) -> None:
+        """Have the flow loaded for runs to come, unless it is or every place is taken; raises nothing."""
+        with self._changed:
+            if len(self._leases) >= self._size or any(lease.key == _key(spec) for lease in self._leases):
+                return
+        with contextlib.suppress(GenAIOpsError):  # whoever starts a run of it is told what is wrong
+            lease = self.acquire(spec, private=False, given_up=lambda: False)
+            if lease is not None:
+                self.release(lease)
 
     def release(self, lease: Lease, *, retire: bool = False) -> None:
         """Give the worker back; `retire` ends it as soon as no other run uses it."""

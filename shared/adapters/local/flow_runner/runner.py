@@ -77,6 +77,13 @@ class LocalFlowRunner:
         self._failures = Failures()
         self._clear_at = 0.0
 
+    def prepare(self, spec: RunSpec) -> None:
+        """Have a worker load the flow in the background, if there is a free place for one; raises nothing."""
+        with self._lock:
+            if self._closed:
+                return
+        threading.Thread(target=self._pool.warm, args=(spec,), name="flow-load", daemon=True).start()
+
     def start(self, spec: RunSpec) -> RunOutcome:
         """Start the run, or find the one of that name; RUNNING if it does not end soon.
 
