@@ -136,6 +136,7 @@ def prepare(
             there is no such data asset.
         Malformed: the upload cannot be read: names the line.
     """
+    whole = use_case  # what is left out is still no content of a flow: a dataset that is not run stays a dataset
     if upload is not None:
         use_case = _narrowed(use_case, upload.name)
     data = FrozenDatasets(upload, surroundings.fetch)
@@ -145,7 +146,7 @@ def prepare(
         data.add(dataset, {})
         data.check_columns(dataset.name, dataset.mappings)
         data.check_rows(dataset.name, dataset.reference or dataset.name)
-    content = _content(use_case, use_case)
+    content = _content(whole, use_case)
     used = surroundings.used_by(content.facts)
 
     def configuration_of(choice: Choice, repetition: int) -> str:
@@ -161,7 +162,7 @@ def prepare(
         flow_digest=content.whole,
         datasets=tuple(data.prepared.values()),
         cells=build_cells(chosen, experiment, configuration_of, use_case.repeat),
-        evaluators=tuple(_prepared(use_case, surroundings, e, d, d.reference or d.name, d.name) for e, d in evaluators),
+        evaluators=tuple(_prepared(whole, surroundings, e, d, d.reference or d.name, d.name) for e, d in evaluators),
         models=surroundings.models,
         reuse=Reuse.NONE if fresh else use_case.reuse,
     )

@@ -16,7 +16,7 @@ from shared.experimentation import reuse
 from shared.ports import Ports
 from shared.results import LineRecord, LineStatus, RunRecord, Tokens
 from tests.cli import FakeBus, fake_ports, printed_json, run
-from tests.unit.use_case_folder import TRUTH, put, written
+from tests.unit.use_case_folder import TRUTH, change, put, written
 
 ENDED_AT = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
 
@@ -231,3 +231,16 @@ def test_a_log_is_planned_by_its_evaluations_and_held_against_the_budget_too(
     upload = ("--kind", "post_production", "--dataset", "greetings/november/november.jsonl")
     assert run("submit", "greetings", *upload).exit_code == ExitCode.OK
     assert [request.kind for request in bus.requests()] == [ChainKind.POST_PRODUCTION]
+
+
+def test_an_upload_reuses_what_ran_on_all_datasets_though_it_runs_only_one(
+    wired: tuple[Ports, FakeBus], folder: Path
+) -> None:
+    ports, _ = wired
+    put(folder, "data/truth.csv", TRUTH)
+    put(folder, "data/mail.jsonl", '{"text": "dear all"}\n')
+    mail = '- name: mail\n  source: data/mail.jsonl\n  mappings:\n    text: "${data.text}"\n'
+    change(folder, "experiment.yaml", "evaluators:\n", f"{mail}\nevaluators:\n")
+    earlier_run(ports, folder, rows_of(folder))
+    result = printed_json(run("plan", "greetings", "--kind", "dataset", "--dataset", "train", "--json"))
+    assert [(one["dataset"], one["reused"]) for one in result["runs"]] == [("train", 3), ("train", 0), ("train", 0)]
