@@ -158,9 +158,9 @@ def test_pages_name_no_setting_that_nothing_reads() -> None:
 def test_every_key_of_experiment_yaml_has_a_row_in_its_reference() -> None:
     from shared.use_case.load import KEYS
 
-    page = (ROOT / "docs" / "how-to" / "add-a-use-case.md").read_text()
-    section = page.split("\n## `experiment.yaml`\n", 1)[1].split("\n### ", 1)[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)) == set(KEYS)
+    page = (ROOT / "docs" / "reference" / "experiment-yaml.md").read_text()
+    section = page.split("\n## All keys\n", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"^\| `(\w+)`(?: \+)? \|", section, flags=re.MULTILINE)) == set(KEYS)
 
 
 def test_the_pictures_of_the_readme_are_small_enough_to_load_at_once() -> None:
