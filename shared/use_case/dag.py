@@ -49,8 +49,6 @@ class _FlowReader:
     def facts(self) -> FlowFacts:
         """Everything the file says, with its references checked."""
         top = self.mapping(self.document.value, ())
-        if "entry" in top:
-            self.problem(("entry",), "makes this a flex flow; rename the file to flow.flex.yaml")
         inputs = {
             name: FlowInput(type=str(spec.get("type", "string")), default=spec.get("default"))
             for name, spec in self.parts(top, "inputs")

@@ -125,11 +125,23 @@ def _merged(block: Block, taken: Signature, what: str) -> dict[str, FlowInput]:
             spec: Mapping[str, Any] = entry.value or {}
             known = taken.arguments.get(name)
             kind = str(spec.get("type") or (known.type if known else "string"))
-            if spec.get("default") is not None or known is None:
+            if spec.get("default") == "":
+                found[name] = _without_default(kind, known)
+            elif spec.get("default") is not None or known is None:
                 found[name] = FlowInput(kind, spec.get("default"))
             else:
                 found[name] = FlowInput(kind, known.default, known.has_default)
     return found
+
+
+def _without_default(kind: str, known: FlowInput | None) -> FlowInput:
+    """An argument whose default in the file is an empty text: prompt flow's word for "as the source has it".
+
+    Where the source has `None`, the empty text stays: such an argument is left out, and not taken from a column.
+    """
+    if known is None or known.required:
+        return FlowInput(kind, has_default=False)
+    return FlowInput(kind, "" if known.default is None else known.default, has_default=True)
 
 
 def _init(top: Block, flow: Path, entry: _Entry) -> dict[str, FlowInput]:

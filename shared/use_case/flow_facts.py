@@ -51,6 +51,6 @@ def read_flow(flow: Path, flow_file: str, problems: Problems, *, shown: str) -> 
         document = read_yaml(flow / flow_file, shown, problems)
         if document is None:
             return None
-        reader = read_flex if flow_file in FLEX_FILES else read_dag
-        facts = reader(flow, document, problems)
+        is_flex = flow_file in FLEX_FILES or (isinstance(document.value, dict) and "entry" in document.value)
+        facts = (read_flex if is_flex else read_dag)(flow, document, problems)
     return facts if problems.count == before else None

@@ -78,6 +78,18 @@ def test_the_files_types_and_defaults_go_before_those_of_the_signature(tmp_path:
     assert (facts.inputs["count"].type, facts.inputs["count"].default) == ("double", 2)
 
 
+def test_an_empty_text_as_default_leaves_the_default_to_the_source(tmp_path: Path) -> None:
+    yaml = "entry: flow:run\ninputs:\n  text: {type: string, default: ''}\n  history: {type: list, default: ''}\n"
+    facts = facts_of(tmp_path, "def run(text, history=None): return ''\n", yaml)
+    assert {name: spec.required for name, spec in facts.inputs.items()} == {"text": True, "history": False}
+
+
+def test_a_dag_file_with_an_entry_is_a_flex_flow(tmp_path: Path) -> None:
+    put(tmp_path, "flow.py", "def run(text): return ''\n")
+    put(tmp_path, "flow.dag.yaml", "entry: flow:run\n")
+    assert flow_facts(tmp_path).kind is FlowKind.FUNCTION
+
+
 def test_a_default_of_none_is_a_default(tmp_path: Path) -> None:
     assert not facts_of(tmp_path, "def run(history: list = None): return ''\n").inputs["history"].required
 
