@@ -1,4 +1,5 @@
-"""The demo's story: two commits, each approved and deployed, traffic split 90/10, then a dataset upload, twice.
+"""The demo's story: two commits, each approved and deployed, traffic split 90/10, then a dataset upload, twice; and
+what of it was reused.
 
 Message → chain (followed by its state) → approval page over HTTP → endpoint over HTTP. Whatever differs from what the
 story promises is said at the end and makes the exit code 1.
@@ -20,10 +21,10 @@ from genaiops.cli.progress import follow
 from genaiops.demo.stage import USE_CASE, changed_use_case, demo_settings, publish
 from genaiops.embedded import Embedded, addresses
 from genaiops.host.signals import Interrupted, interrupting_signals
-from shared import chain_store
+from shared import chain_store, reporting
 from shared.approvals.links import link_for
 from shared.chain.state import Chain, ChainStatus
-from shared.errors import GenAIOpsError
+from shared.errors import GenAIOpsError, NotFound
 from shared.ports import AssetKind, Ports
 
 DRAIN_TIMEOUT_S: Final = 1.0
@@ -73,9 +74,10 @@ class _Story:
         ports = self.ports
         say("\n1. A merge: the pipeline publishes one message", "bold")
         first = self.ci(ports.settings.flows / USE_CASE, build=1)
-        say("\n2. The next merge changes one prompt: its deployment gets 10 % of the traffic", "bold")
+        say("\n2. The next merge changes one prompt: only what it changed is run; it gets 10 % of the traffic", "bold")
         with changed_use_case(ports.settings) as folder:
             second = self.ci(folder, build=2)
+        self.promise("the second chain reuses lines of the first", self.reused(second) > 0, "it reused none")
         self.call_endpoint(second)
         say("\n3. A changed dataset is uploaded: it starts a re-evaluation by itself", "bold")
         self.upload(known=False)
@@ -99,6 +101,20 @@ class _Story:
         else:
             say(f"Verdict: {chain.status}. {chain.reason}", "red")
         return chain
+
+    def reused(self, chain: Chain) -> int:
+        """Tell what a chain took over from earlier ones; returns how many lines."""
+        try:
+            evidence = json.loads(self.ports.blobs.read(reporting.CONTAINER, f"{chain.id}/evidence.json"))
+        except NotFound:
+            return 0
+        told = evidence["reuse"]
+        say(
+            f"Reused: {told['lines_reused']:,} of {told['lines']:,} lines and {told['evaluation_lines_reused']:,} of "
+            f"{told['evaluation_lines']:,} evaluation lines; {told['model_calls']:,} model calls made, "
+            f"{told['model_calls_saved']:,} saved."
+        )
+        return int(told["lines_reused"]) + int(told["evaluation_lines_reused"])
 
     def call_endpoint(self, chain: Chain) -> None:
         if chain.deployment is None:
@@ -144,6 +160,7 @@ class _Story:
             self.promise("known content is neither registered nor run", (registered, runs) == (0, 0), said)
         else:
             self.promise("new content is registered and run", registered == 1 and runs > 0, said)
+            self.promise("rows that did not change are reused", self.reused(chain) > 0, "none was reused")
 
     # -------------------------------------------------------------------------------------------------------- helpers
 
