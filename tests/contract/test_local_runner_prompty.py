@@ -112,3 +112,33 @@ def test_a_connection_that_the_use_case_does_not_have_is_named(runner, model):
 def test_a_bare_model_setting_is_set_on_every_llm_node_of_a_dag(runner, model):
     run = spec("triage", [{"ticket": "a"}], connections=asked(model).connections, parameters={"temperature": 0.7})
     assert one(runner.start(run)).outputs["answer"] == "plain 0.7 answer"
+
+
+def test_metrics_that_code_logs_are_those_of_its_run(runner, tmp_path):
+    (tmp_path / "flow.flex.yaml").write_text("entry: grade:Grade\n")
+    (tmp_path / "grade.py").write_text(
+        "from promptflow.core import log_metric\n"
+        "class Grade:\n"
+        "    def __call__(self, n: int) -> int:\n        return n\n"
+        "    def __aggregate__(self, lines):\n        log_metric('total', sum(lines))\n"
+    )
+    run = spec("logs", [{"n": 1}, {"n": 2}], flow=tmp_path, flow_file="flow.flex.yaml")
+    outcome = runner.start(run)
+    assert outcome.record.metrics == {"total": 3.0}
+    assert outcome.record.engine.startswith("python 3.")
+
+
+def test_code_asks_prompt_flow_for_connections_and_gets_those_of_the_use_case(runner, model, tmp_path):
+    (tmp_path / "flow.flex.yaml").write_text("entry: ask:Ask\n")
+    (tmp_path / "ask.py").write_text(
+        "from promptflow.connections import AzureOpenAIConnection, ConnectionProvider\n"
+        "class Ask:\n"
+        "    def __init__(self, given: AzureOpenAIConnection):\n        self.given = given\n"
+        "    def __call__(self, n: int) -> list:\n"
+        "        asked = ConnectionProvider.get_instance().get('aoai')\n"
+        "        return [type(self.given).__name__, self.given.api_base, asked.api_base, asked.api_version]\n"
+    )
+    (tmp_path / "init.json").write_text('{"given": "aoai"}')
+    run = spec("asks", [{"n": 1}], flow=tmp_path, flow_file="flow.flex.yaml", connections=asked(model).connections)
+    told = one(runner.start(run)).outputs["output"]
+    assert told == ["AzureOpenAIConnection", model.url, model.url, "2024-02-01"]

@@ -39,12 +39,13 @@ class _UseCasePackage(MetaPathFinder):
 def make_importable(flow: Path, package: str, root: Path | None, *, not_from: Sequence[str] = ()) -> None:
     """Let the flow's folder come first on `sys.path`, and `root` be importable as `package`.
 
-    A module that lies beside the flow's file goes before the use case of the same name. `not_from` are entries of
-    `sys.path` that are taken away.
+    A module that lies beside the flow's file goes before the use case of the same name, and so does one that this
+    process has imported: it is needed as it is. `not_from` are entries of `sys.path` that are taken away.
     """
     sys.path[:] = [str(flow), *(entry for entry in sys.path if entry not in ("", str(flow), *not_from))]
-    if package and root is not None and PathFinder.find_spec(package, [str(flow)]) is None:
-        sys.modules.pop(package, None)
+    if root is None or package in ("", *sys.stdlib_module_names, *sys.modules):
+        return
+    if PathFinder.find_spec(package, [str(flow)]) is None:
         sys.meta_path.insert(0, _UseCasePackage(package, root))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.adapters.local.engines.contract import FlowError, InputError
+from shared.errors import GenAIOpsError
 from shared.nesting import DEEPEST, is_deeper
 
 
@@ -39,10 +40,17 @@ def load_error(error: BaseException) -> str:
                 " install it where flows run"
             )
     first, last = chain[0], chain[-1]
+    if last is first and not _speaks_for_itself(first):
+        return described(first)
     outer = " ".join(str(first).split())
     inner = " ".join(str(last).split())
     text = outer if last is first or (inner and inner in outer) else f"{outer} Cause: {type(last).__name__}: {inner}"
     return text if text.strip() else type(error).__name__
+
+
+def _speaks_for_itself(error: BaseException) -> bool:
+    """Whether its text alone says what is wrong: ours and prompt flow's do."""
+    return isinstance(error, GenAIOpsError | FlowError | InputError) or type(error).__module__.startswith("promptflow")
 
 
 def plain(outputs: Mapping[str, Any]) -> dict[str, Any]:

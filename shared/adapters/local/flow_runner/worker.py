@@ -165,10 +165,10 @@ def main(parent: int, scratch: Path, preload: str) -> NoReturn:
     if preload == "promptflow":
         try:
             import promptflow.executor
+            import promptflow.tools  # noqa: F401  # the packaged tools of `llm` nodes
         except ImportError as error:
             worker.send({"is": "unusable", "reason": f"prompt flow itself cannot be imported: {load_error(error)}"})
             os._exit(1)
-        import promptflow.tools  # noqa: F401  # the packaged tools of `llm` nodes
     worker.send({"is": "hello"})
     worker.serve(orders)
     os._exit(0)  # not sys.exit: threads of hanging lines would keep the process
