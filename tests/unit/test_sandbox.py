@@ -18,6 +18,10 @@ import pytest
 FLOW = Path(__file__).parents[2] / "flows" / "word_problems" / "flows" / "word_problems"
 AROUND_THE_IMPORTS = "import statistics\nmodules = statistics.sys.modules\n"
 """A loaded module leads to all others; `posix` is what `os` is made of."""
+THROUGH_A_CLASS = (
+    "closers = [c for c in object.__subclasses__() if c.__name__ == '_wrap_close']\n"
+    "closers[0].__init__.__globals__['system']('touch {escaped}')"
+)
 
 
 def module(name: str) -> ModuleType:
@@ -159,8 +163,7 @@ def test_what_is_built_in_and_leads_outside_is_refused(call: str) -> None:
         "modules['io'].open('{escaped}', 'w')",
         "modules['_io'].FileIO('{escaped}', 'w')",
         "modules['io'].open_code('/etc/passwd')",
-        "closers = [c for c in object.__subclasses__() if c.__name__ == '_wrap_close']\n"
-        + "closers[0].__init__.__globals__['system']('touch {escaped}')",
+        THROUGH_A_CLASS,
         "modules['importlib._bootstrap_external']._os.mkfifo('{escaped}')",
         "modules['importlib'].import_module('socket').socket()",
         "modules['sys'].settrace(print)",

@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from genaiops.stand_in_model.rules.quantities import Quantity, clauses, factor, is_unit, quantities, sentences, singular
 
+MOST: Final = 40
+"""Numbers that one expression may have: a program of thousands would not compile."""
 _RATE: Final = re.compile(r"\b(?:each|every|per|apiece)\b|\brows? of\b", re.IGNORECASE)
 _SHARE: Final = re.compile(r"\b(?:shar|split|divid|cut into|evenly)\w*", re.IGNORECASE)
 _TAKE: Final = re.compile(
@@ -52,13 +55,13 @@ class Told:
     slips: Callable[[int], bool]
     """Whether a step gets the wrong operation."""
 
-    @property
+    @cached_property
     def question(self) -> str:
         """What is asked: the last sentence with a question mark, else the last one."""
         told = sentences(self.problem)
         return next((s for s in reversed(told) if "?" in s), told[-1] if told else "")
 
-    @property
+    @cached_property
     def asked_unit(self) -> str:
         """What is counted in the answer; empty where the question does not say."""
         found = _ASKED.search(self.question)
@@ -71,12 +74,12 @@ class Told:
 
     def numbers(self, clause: str) -> list[Quantity]:
         """The numbers of a clause that count."""
-        return quantities(clause, without_asides=self.without_asides)
+        return quantities(clause, without_asides=self.without_asides)[:MOST]
 
 
 def one_expression(told: Told) -> str:
     """All numbers with one operation between them."""
-    found = [quantity for sentence in sentences(told.problem) for quantity in told.numbers(sentence)]
+    found = [quantity for sentence in sentences(told.problem) for quantity in told.numbers(sentence)][:MOST]
     if not found:
         return "0"
     text = told.problem

@@ -40,7 +40,7 @@ _VERBATIM: Final = re.compile(r"\b(?:exactly )?as (?:it is |they are )?written\b
 _ONCE: Final = re.compile(r"\bonce\b|\bno (?:duplicates|repetition)", re.IGNORECASE)
 _EMPTY: Final = re.compile(r"\b(?:none|no entit|nothing)\b[^.\n]{0,40}\[\]", re.IGNORECASE)
 _LINE_BREAK: Final = re.compile(r"\s*\n\s*")
-_CAPITALISED: Final = re.compile(r"\b[A-Z]\w{3,}")
+_CAPITALISED: Final = re.compile(r"\b[A-Z]\w{3,40}")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAY_FIRST: Final = re.compile(r"(\d{1,2}) ([A-Z][a-z]{2})[a-z]* (\d{4})")
 _SIGN_FIRST: Final = re.compile(r"([€$£]) ?(\d.*)")
@@ -143,11 +143,13 @@ def _counts(recogniser: Recogniser, included: str, excluded: str, examples: Iter
 
 def _found(recognisers: Iterable[Recogniser], text: str) -> list[str]:
     places = [match.span() for recogniser in recognisers for match in recogniser.pattern.finditer(text)]
-    taken: list[tuple[int, int]] = []
+    kept: list[tuple[int, int]] = []
+    covered = bytearray(len(text))
     for start, end in sorted(places, key=lambda place: (place[0] - place[1], place[0])):
-        if all(end <= other_start or start >= other_end for other_start, other_end in taken):
-            taken.append((start, end))
-    return [text[start:end] for start, end in sorted(taken)]
+        if not any(covered[start:end]):
+            covered[start:end] = b"\1" * (end - start)
+            kept.append((start, end))
+    return [text[start:end] for start, end in sorted(kept)]
 
 
 def _with_temperature(found: list[str], text: str, conversation: Conversation) -> list[str]:
@@ -159,7 +161,8 @@ def _with_temperature(found: list[str], text: str, conversation: Conversation) -
         return unit(kind, conversation.instructions, text, word, heat, conversation.seed)
 
     kept = [entity for entity in found if chance("drop", entity) >= 0.25 * heat]
-    others = (word for word in _CAPITALISED.findall(text) if not any(word in entity for entity in found))
+    told = " ".join(found)
+    others = (word for word in _CAPITALISED.findall(text) if word not in told)
     return kept + [word for word in others if chance("add", word) < 0.15 * heat]
 
 

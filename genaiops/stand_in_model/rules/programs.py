@@ -40,17 +40,17 @@ _NEWLINE: Final = re.compile(r"\s*\n\s*")
 
 _OTHER_WISHES: Final = (
     (r"\bnever stop|\bfor ?ever\b|\bwithout (?:an )?end\b", "n = 1\nwhile True:\n    n += 1\nprint(n)"),
-    (r"\bfile (?P<what>/[\w./-]+)", "with open({what!r}) as lines:\n    print(len(list(lines)))"),
+    (r"\bfile (?P<what>/[\w./-]*\w)", "with open({what!r}) as lines:\n    print(len(list(lines)))"),
     (
-        r"\b(?:download|fetch)\b.*?(?P<what>https?://[\w./-]+)",
+        r"\b(?:download|fetch)\b.{0,200}?(?P<what>https?://[\w./-]*\w)",
         "import urllib.request\nprint(float(urllib.request.urlopen({what!r}).read()) + 10)",
     ),
     (
-        r"\bcommand \"(?P<what>[\w -]+)\"",
+        r"\bcommand \"(?P<what>[\w -]{1,200})\"",
         "import subprocess\nprint(len(subprocess.check_output({what!r}, shell=True).splitlines()))",
     ),
-    (r"\bprint every\b.*\bto (?P<what>\d{7,})", "for n in range(1, {what} + 1):\n    print(n)"),
-    (r"\bkeep (?P<what>\d{7,}) copies", "print(len([7] * {what}))"),
+    (r"\bprint every\b.{0,200}\bto (?P<what>\d{7,15})", "for n in range(1, {what} + 1):\n    print(n)"),
+    (r"\bkeep (?P<what>\d{7,15}) copies", "print(len([7] * {what}))"),
 )
 
 

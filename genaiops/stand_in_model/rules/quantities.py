@@ -20,8 +20,10 @@ _WORDS: Final = {
     "dozen": 12,
     "a dozen": 12,
 }
+_LEADING_ZEROS: Final = re.compile(r"^0+(?=\d)")  # Python takes none
+_DIGITS: Final = r"\d{1,3}(?:,\d{3}){1,4}(?!\d)|\d{1,15}(?!\d)(?:\.\d{1,15})?"
 _QUANTITY: Final = re.compile(
-    r"(?<![\w/.])(?P<sign>[€$£] ?)?(?:(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?)|\b(?P<word>a dozen|"
+    rf"(?<![\w/.])(?P<sign>[€$£] ?)?(?:(?P<digits>{_DIGITS})|\b(?P<word>a dozen|"
     + "|".join(sorted((w for w in _WORDS if " " not in w), key=len, reverse=True))
     + r")\b)(?P<percent> ?%| percent\b)?(?P<rest>[ -][a-z]+)?",
     re.IGNORECASE,
@@ -74,7 +76,11 @@ def quantities(clause: str, *, without_asides: bool) -> list[Quantity]:
     text = _ASIDE.sub(" ", clause) if without_asides else clause
     found: list[Quantity] = []
     for match in _QUANTITY.finditer(text):
-        code = match["digits"].replace(",", "") if match["digits"] else str(_WORDS[match["word"].lower()])
+        code = (
+            _LEADING_ZEROS.sub("", match["digits"].replace(",", ""))
+            if match["digits"]
+            else str(_WORDS[match["word"].lower()])
+        )
         unit = singular((match["rest"] or "").strip(" -").lower())
         if unit == "dozen":
             code, unit = f"{code} * 12", ""

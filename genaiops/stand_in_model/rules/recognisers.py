@@ -25,7 +25,8 @@ class Recogniser:
     """Used only where the prompt allows any language."""
 
 
-_CAP: Final = r"[A-ZÀ-ÖØ-ÞŁŚŻĞİŞ][\w'’-]+"
+# Every repetition below has an end: a text made of nothing but capitals or digits must not take long.
+_CAP: Final = r"[A-ZÀ-ÖØ-ÞŁŚŻĞİŞ][\w'’-]{1,40}"
 _NAME: Final = rf"{_CAP}(?:[ ]{_CAP}){{0,2}}"
 _GIVEN: Final = (
     "Ada|Ali|Amina|Ana|Anna|Ben|Carlos|Carmen|Claire|David|Elena|Elke|Emma|Fatma|Hans|Helen|Ingrid|Ivan|Jan|Jean"
@@ -55,7 +56,7 @@ _FOREIGN_MONTH: Final = (
     r"|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre)\b"
 )
 _WEEKDAY: Final = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-_NUMBER: Final = r"\d{1,3}(?:[.,]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d{1,2})?"
+_NUMBER: Final = r"\d{1,3}(?:[.,]\d{3}){1,5}(?:[.,]\d{1,2})?|\d{1,15}(?:[.,]\d{1,2})?"
 _CURRENCY: Final = r"(?:euros?|dollars?|pounds?|EUR|USD|GBP|CHF)\b"
 
 
@@ -64,18 +65,18 @@ def _made(kind: str, pattern: str, only_if: str = "", not_if: str = "", *, forei
 
 
 RECOGNISERS: Final = (
-    _made("people", rf"(?:{_TITLE})+{_NAME}", not_if="title"),
-    _made("people", rf"(?:(?:{_FOREIGN_TITLE})(?:{_TITLE})*)+{_NAME}", not_if="title", foreign=True),
+    _made("people", rf"(?:{_TITLE}){{1,3}}{_NAME}", not_if="title"),
+    _made("people", rf"(?:{_FOREIGN_TITLE}){{1,2}}(?:{_TITLE}){{0,2}}{_NAME}", not_if="title", foreign=True),
     _made("people", rf"(?:(?<=Dr\. )|(?<=Mr\. )|(?<=Ms\. )|(?<=Mrs\. )|(?<=Prof\. )){_NAME}"),
     _made("people", rf"(?:(?<=Frau )|(?<=Herr )|(?<=Madame )|(?<=Señora ))(?!Dr\.|Prof\.){_NAME}", foreign=True),
     _made("people", rf"\b(?:{_GIVEN})\b(?:[ ]{_CAP}){{0,2}}"),
     _made("people", rf"\b[A-Z]\.[ ]{_CAP}"),
     _made("people", rf"(?<=[a-zà-ÿ,:] ){_CAP}[ ]{_CAP}"),
     _made("people", r"[\u4e00-\u9fff]{2,4}(?=さん|氏|様)", foreign=True),
-    _made("organisations", rf"{_CAP}(?:[ ](?:{_CAP}|&|and|et|und))*[ ]{_LEGAL}(?!\w)"),
+    _made("organisations", rf"{_CAP}(?:[ ](?:{_CAP}|&|and|et|und)){{0,5}}[ ]{_LEGAL}(?!\w)"),
     _made(
         "organisations",
-        rf"(?:{_CAP}[ ])+{_INSTITUTION}\b|\b{_INSTITUTION} of(?: the)? {_CAP}",
+        rf"(?:{_CAP}[ ]){{1,4}}{_INSTITUTION}\b|\b{_INSTITUTION} of(?: the)? {_CAP}",
         only_if=r"authorit|universit|bank|club|institution",
     ),
     _made(
@@ -98,9 +99,9 @@ RECOGNISERS: Final = (
     _made("dates", r"\b\d{1,2}:\d{2}\b", not_if=r"\btimes?\b"),
     _made("amounts", rf"[€$£¥] ?(?:{_NUMBER})(?: (?:million|billion))?|\b(?:{_NUMBER}) ?(?:€|{_CURRENCY})"),
     _made("amounts", rf"\b(?:{_NUMBER}) ?(?:TL|zł|Euro|円|kr)(?!\w)", foreign=True),
-    _made("amounts", r"\b\d+(?:[.,]\d+)? ?%", not_if="percent"),
+    _made("amounts", r"\b\d{1,9}(?:[.,]\d{1,4})? ?%", not_if="percent"),
     _made("product codes", r"\b[A-Z]{1,4}-?\d{2,5}[A-Z]?(?:[/-][A-Z0-9])?\b"),
-    _made("product codes", r"(?<=[Nn]umber )\d{3,}|#\d{3,}", not_if="order number"),
-    _made("product codes", r"\b0800(?: \d{3,4})+", not_if="phone"),
+    _made("product codes", r"(?<=[Nn]umber )\d{3,15}|#\d{3,15}", not_if="order number"),
+    _made("product codes", r"\b0800(?: \d{3,4}){1,3}", not_if="phone"),
     _made("product codes", r"\b\d{4}-\d{2}\b", not_if="date"),
 )
