@@ -56,3 +56,25 @@ def test_a_use_case_that_is_not_there_is_not_found(folder: Path) -> None:
     assert refused.exit_code == ExitCode.NOT_FOUND
     assert "greetings" in refused.stderr
     assert run("validate", "..").exit_code == ExitCode.USAGE
+
+
+def test_a_warning_is_shown_with_its_line_and_leaves_the_folder_valid(folder: Path) -> None:
+    line = change(folder, "experiment.yaml", '    text: "${data.text}"\n', '    txt: "${data.text}"\n')
+    done = run("validate", "greetings")
+    assert done.exit_code == ExitCode.OK
+    assert f"warning: flows/greetings/experiment.yaml:{line}: datasets[0].mappings.txt: " in done.stdout
+    assert "is valid in dev" in done.stdout
+    checked = printed_json(run("validate", "greetings", "--json"))
+    assert checked["valid"] is True
+    assert [(warning["line"], warning["key"]) for warning in checked["warnings"]] == [
+        (line, "datasets[0].mappings.txt")
+    ]
+
+
+def test_a_warning_is_shown_beside_problems_as_well(folder: Path) -> None:
+    change(folder, "experiment.yaml", '    text: "${data.text}"\n', '    txt: "${data.text}"\n')
+    change(folder, "experiment.yaml", "traffic: 10", "traffic: ten")
+    refused = run("validate", "greetings")
+    assert refused.exit_code == ExitCode.NO
+    assert "warning: " in refused.stdout
+    assert "1 problem in" in refused.stdout
