@@ -85,7 +85,7 @@ def test_a_parameter_stands_in_for_an_input_that_a_line_does_not_bring(runner):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, "The input 'count' is missing: the flow takes 'count', 'share', 'is_new', 'names'."),
+        ({}, "The input 'count' is missing; there are 'count', 'share', 'is_new', 'names'."),
         ({"count": "many"}, """The input 'count' is "many": a value of type int is expected."""),
         ({"count": 1, "is_new": "perhaps"}, """The input 'is_new' is "perhaps": a value of type bool is expected."""),
     ],

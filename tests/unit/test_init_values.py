@@ -144,5 +144,13 @@ def test_a_connection_that_is_not_there_is_named_with_those_that_are(tmp_path, a
 
 
 def test_an_argument_that_nobody_gives_is_named(tmp_path):
-    with pytest.raises(InputError, match="The input 'tone' is missing"):
+    with pytest.raises(InputError, match="The argument of __init__ 'tone' is missing"):
         values(tmp_path).arguments(Takes, {})
+
+
+def test_a_class_without_an_init_is_made_without_arguments(tmp_path):
+    class Plain: ...
+
+    assert values(tmp_path, init={"tone": "x"}).arguments(Plain, {}) == {}
+    with pytest.raises(BusinessFailure, match=r"'init\.tone' names no argument of Plain: it has none"):
+        values(tmp_path).arguments(Plain, {"tone": 1})

@@ -7,9 +7,9 @@ What is written goes before the file's defaults, and parameters before both; a p
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from shared.adapters.local.engines.connections import as_arguments, as_configuration
@@ -44,28 +44,22 @@ class InitValues:
             BusinessFailure: the class takes no such argument, a variable is not set, or a connection is not given.
             InputError: an argument is missing or has the wrong type.
         """
-        init = made.__init__  # type: ignore[misc]  # of the class itself, as it is asked for here
-        own = inspect.signature(init).parameters
-        takes = signature_of(init, self._declared, {}, bound=True)
-        written = {name: value for name, value in self._written.items() if name in own or takes.takes_any}
-        given = {**self._defaults(takes.inputs), **copy.deepcopy(written)}
+        hints = annotations_of(made.__init__)  # type: ignore[misc]  # of the class itself, as it is asked for here
+        takes = replace(signature_of(made, self._declared, {}, hints=hints), what="argument of __init__")
+        known = takes.inputs
+        written = {name: value for name, value in self._written.items() if name in known or takes.takes_any}
+        given = {**self._defaults(known), **copy.deepcopy(written)}
         for key, value in parameters.items():
             name = key.partition(".")[0]
-            if name not in takes.inputs and not takes.takes_any:
-                known = ", ".join(repr(known) for known in takes.inputs) or "none"
+            if name not in known and not takes.takes_any:
+                listed = ", ".join(map(repr, known)) or "none"
                 raise BusinessFailure(
-                    f"The parameter 'init.{key}' names no argument of {made.__name__}: it has {known}."
+                    f"The parameter 'init.{key}' names no argument of {made.__name__}: it has {listed}."
                 )
             _put(given, key, value)
         self._resolve(given)
-        hints = annotations_of(init)
         arguments = takes.bound(given)
         return {name: self._connected(name, value, hints.get(name)) for name, value in arguments.items()}
-
-    @property
-    def texts(self) -> list[str]:
-        """Every text in the values: connections are found among them."""
-        return list(_texts({**self._defaults(self._declared), **self._written}))
 
     def _defaults(self, names: Mapping[str, Any]) -> dict[str, Any]:
         entries = {name: entry for name, entry in self._declared.items() if name in names}
@@ -119,9 +113,3 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     inner = values.get(name)
     values[name] = dict(inner) if isinstance(inner, Mapping) else {}
     _put(values[name], rest, value)
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [text for inner in value.values() for text in _texts(inner)]
-    return [value] if isinstance(value, str) else []

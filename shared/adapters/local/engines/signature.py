@@ -45,6 +45,8 @@ class Signature:
     inputs: Mapping[str, Input]
     takes_any: bool = False
     """Whether it takes inputs that it does not name (`**kwargs`)."""
+    what: str = "input"
+    """What errors call one of them."""
 
     def bound(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments for one line.
@@ -55,15 +57,20 @@ class Signature:
         arguments = dict(given) if self.takes_any else {}
         for name, known in self.inputs.items():
             if name in given:
-                arguments[name] = _converted(name, known.type, given[name])
+                arguments[name] = self._converted(name, known.type, given[name])
             elif known.default is not None:
-                arguments[name] = _converted(name, known.type, known.default)
+                arguments[name] = self._converted(name, known.type, known.default)
             elif known.required:
-                raise InputError(f"The input {name!r} is missing: the flow takes {self._listed()}.")
+                listed = ", ".join(map(repr, self.inputs))
+                raise InputError(f"The {self.what} {name!r} is missing; there are {listed}.")
         return arguments
 
-    def _listed(self) -> str:
-        return ", ".join(repr(name) for name in self.inputs)
+    def _converted(self, name: str, kind: str, value: Any) -> Any:
+        try:
+            return _converted(kind, value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            shown = json.dumps(value, default=str)[:80]
+            raise InputError(f"The {self.what} {name!r} is {shown}: a value of type {kind} is expected.") from error
 
 
 def signature_of(
@@ -72,20 +79,18 @@ def signature_of(
     defaults: Mapping[str, Any],
     *,
     untyped: str = "",
-    bound: bool = False,
+    hints: Mapping[str, Any] | None = None,
 ) -> Signature:
     """The signature of a function, with the block `inputs` of its flow's file and defaults set by parameters.
 
-    `untyped` is the type of an argument with neither annotation nor default. `bound`: the first argument is `self`, as
-    in a class's `__init__`.
+    `untyped` is the type of an argument with neither annotation nor default, `hints` are annotations that are not the
+    function's own.
     """
     own = inspect.signature(function).parameters
-    hints = annotations_of(function)
+    hints = annotations_of(function) if hints is None else hints
     inputs = {}
     takes_any = False
-    for number, (name, parameter) in enumerate(own.items()):
-        if bound and number == 0:
-            continue
+    for name, parameter in own.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             takes_any |= parameter.kind is parameter.VAR_KEYWORD
             continue
@@ -136,28 +141,24 @@ def without_none(annotation: object) -> Any:
     return annotation
 
 
-def _converted(name: str, kind: str, value: Any) -> Any:
+def _converted(kind: str, value: Any) -> Any:
     if value is None:
         return None
-    try:
-        match kind:
-            case "int":
-                return int(value)
-            case "double":
-                return float(value)
-            case "bool":
-                return _boolean(value)
-            case "string":
-                return str(value)
-            case "list":
-                return _list(json.loads(value) if isinstance(value, str) else value)
-            case "object":
-                return _object(value)
-            case _:
-                return value
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        shown = json.dumps(value, default=str)[:80]
-        raise InputError(f"The input {name!r} is {shown}: a value of type {kind} is expected.") from error
+    match kind:
+        case "int":
+            return int(value)
+        case "double":
+            return float(value)
+        case "bool":
+            return _boolean(value)
+        case "string":
+            return str(value)
+        case "list":
+            return _list(json.loads(value) if isinstance(value, str) else value)
+        case "object":
+            return _object(value)
+        case _:
+            return value
 
 
 def _boolean(value: Any) -> bool:
