@@ -101,6 +101,12 @@ def test_where_every_line_is_known_and_no_node_aggregates_no_process_is_started(
     assert runner._pool._leases == []
 
 
+def test_lines_beside_known_ones_survive_the_end_of_their_process(runner):
+    line = LineRecord(line=0, status=LineStatus.COMPLETED, inputs={"what": "a"})
+    outcome = runner.start(acts("sleep 0.3", "kill", "b", line_numbers=[1, 2, 3], known_lines=[line], known_count=1))
+    assert [(line.line, line.status) for line in outcome.lines] == [(1, "completed"), (2, "failed"), (3, "completed")]
+
+
 def test_a_known_line_without_what_the_aggregation_needs_is_refused(own_runner):
     line = LineRecord(line=4, status=LineStatus.COMPLETED, inputs={})
     with pytest.raises(BusinessFailure, match="Line 5 was taken from an earlier run, which kept nothing"):

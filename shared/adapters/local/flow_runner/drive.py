@@ -71,7 +71,8 @@ class Drive:
         """Run all lines and the aggregation. Raises as `FlowRunner.start`."""
         self._spool = spool
         started = datetime.now(UTC)
-        while not self._cancelled.is_set() and not self._is_all_known():
+        needs_worker = not self._is_all_known()
+        while needs_worker and not self._cancelled.is_set():
             lease = self._pool.acquire(self._spec, private=self._deaths > 0, given_up=self._cancelled.is_set)
             if lease is None:
                 break

@@ -1,8 +1,8 @@
 """How the runner and its worker processes talk: JSON behind a length, over two pipes that nothing else writes to.
 
-Orders go down (`load`, `run`, `line`, `kept`, `aggregate`, `stop`), answers come up (`hello`, `loaded`, `unusable`,
-`ready`, `done`, `metrics`, `stopped`, `beat`); what belongs to a run names it. Nothing heavy is imported: the
-worker reads this before anything else.
+Orders go down (`load`, `run`, `line`, `go`, `kept`, `aggregate`, `stop`), answers come up (`hello`, `loaded`,
+`unusable`, `ready`, `done`, `metrics`, `stopped`, `beat`; `ask` and `back` for places among the calls in flight); what
+belongs to a run names it. Nothing heavy is imported: the worker reads this before anything else.
 """
 
 from __future__ import annotations
