@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from shared.datasets.facts import DatasetFacts, inspect
+from shared.datasets.facts import DatasetFacts
 from shared.datasets.mapping import Origin, Reference, reference
-from shared.datasets.read import rows
 from shared.errors import Malformed
 from shared.use_case.block import Block
+from shared.use_case.dataset_files import DatasetFile, DatasetFiles, begins_with
 from shared.use_case.flow_facts import FlowFacts
 from shared.use_case.model import Dataset
 from shared.use_case.problems import one_of
-from shared.use_case.sources import dataset_file, is_inside
 
 KEYS = ("name", "source", "description", "mappings", "max_rows")
-Assets = Callable[[str, str | None], Path | None]
-"""(name, version or None for the latest) of a data asset → a local file of it; None: there is no such asset."""
-ASSET: Final = "azureml:"
-_ASSET: Final = re.compile(r"azureml:([A-Za-z0-9][A-Za-z0-9._-]{0,254})(?::([A-Za-z0-9][A-Za-z0-9._-]{0,29}))?")
-
-
-@dataclass(frozen=True)
-class _File:
-    """What a `source` means."""
-
-    path: Path | None = None
-    """The file in the use case; None for a data asset."""
-    readable: Path | None = None
-    """The file whose columns are checked."""
 
 
 def used_rows(dataset: Dataset, facts: DatasetFacts) -> int:
@@ -45,39 +27,23 @@ def _has_same_rows(one: Dataset, other: Dataset) -> bool:
     return (one.path or one.source, one.max_rows) == (other.path or other.source, other.max_rows)
 
 
-def _begins_with(path: Path | None, column: str) -> bool:
-    """Whether the first row of a file has the column: what prompt flow goes by as well."""
-    try:
-        return path is not None and column in next(iter(rows(path, path.name)))
-    except (Malformed, OSError):
-        return False
-
-
 class DataReader:
     """Reads the dataset blocks of one use case. Each file is read once."""
 
     def __init__(
         self,
-        folder: Path,
-        outside: Path | None,
+        sources: DatasetFiles,
         flow: FlowFacts | None,
-        *,
         supplied: Collection[str],
-        read_data: bool,
-        assets: Assets | None,
     ) -> None:
-        self.folder = folder
-        self.outside = outside
+        self.sources = sources
         self.flow = flow
         self.supplied = supplied
         """Inputs of the standard flow that a parameter gives a value."""
-        self.read_data = read_data
-        self.assets = assets
         self.datasets: dict[str, Dataset] = {}
-        self.files: dict[str, _File] = {}
+        self.files: dict[str, DatasetFile] = {}
         self.truths: dict[str, Dataset] = {}
         """The evaluators' own datasets: a name means one file, whichever evaluator uses it."""
-        self.facts: dict[Path, DatasetFacts | None] = {}
 
     def experiment_datasets(self, block: Block) -> tuple[Dataset, ...]:
         """The datasets that the standard flow runs on."""
@@ -89,7 +55,7 @@ class DataReader:
                 item.problem(f"there is another dataset named {name!r}; names must differ", "name")
             if "reference" in item:
                 item.problem("only an evaluator's dataset refers to another one; remove this key", "reference")
-            file = self.file(item)
+            file = self.sources.find(item)
             mappings = self.mappings(item, self.flow, file, None)
             if name and name not in self.datasets:
                 self.datasets[name] = self.dataset(item, name, file, mappings, None)
@@ -127,7 +93,7 @@ class DataReader:
             if belongs_to in found:
                 item.problem(f"this evaluator has another dataset for {belongs_to!r}; keep one", "name")
                 continue
-            file = self.file(item) if own else self.files[belongs_to]
+            file = self.sources.find(item) if own else self.files[belongs_to]
             mappings = self.mappings(item, flow, file, self.flow)
             truth = self.dataset(item, name, file, mappings, belongs_to if own else None)
             found[belongs_to] = truth
@@ -144,7 +110,7 @@ class DataReader:
         return source in (None, dataset.source) and reference_ in (None, dataset.name)
 
     def dataset(
-        self, item: Block, name: str, file: _File, mappings: Mapping[str, object], belongs_to: str | None
+        self, item: Block, name: str, file: DatasetFile, mappings: Mapping[str, object], belongs_to: str | None
     ) -> Dataset:
         """The value of a block."""
         base = self.datasets.get(name)
@@ -158,49 +124,9 @@ class DataReader:
             max_rows=item.integer("max_rows", 1, 10_000_000) or (base.max_rows if base else None),
         )
 
-    def file(self, item: Block) -> _File:
-        """What a block's `source` means, read to see whether it is well-formed."""
-        source = item.text("source", required=True)
-        if source is None:
-            return _File()
-        if source.startswith(ASSET):
-            return self.asset(item, source)
-        path = dataset_file(source, self.folder, self.outside)
-        if path is None:
-            places = ["the use case folder", "its data/", *([f"data/{self.outside.name}/"] if self.outside else [])]
-            hint = "" if is_inside(source) else "; it must be a relative path without `..`"
-            item.problem(f"there is no file {source!r} in {', '.join(places)}{hint}", "source")
-            return _File()
-        self.inspect(item, path, source)
-        return _File(path, path)
-
-    def asset(self, item: Block, source: str) -> _File:
-        """A data asset; its columns can be checked where `assets` gives a file of it."""
-        match = _ASSET.fullmatch(source)
-        if match is None:
-            form = "expected azureml:<name>:<version>, or azureml:<name> for the latest"
-            item.problem(f"{source[:80]!r} names no data asset; {form} (letters, digits, `.`, `_`, `-`)", "source")
-            return _File()
-        if self.assets is None or not self.read_data:
-            return _File()
-        path = self.assets(match[1], match[2])
-        if path is None:
-            version = f" of version {match[2]}" if match[2] else ""
-            item.problem(f"there is no data asset {match[1]!r}{version}; register it, or name another one", "source")
-            return _File()
-        self.inspect(item, path, path.name)
-        return _File(None, path)
-
-    def inspect(self, item: Block, path: Path, shown: str) -> None:
-        """Read a file once."""
-        if path not in self.facts:
-            self.facts[path] = None
-            try:
-                self.facts[path] = inspect(path, shown) if self.read_data else None
-            except Malformed as error:
-                item.problem(str(error), "source")
-
-    def mappings(self, item: Block, target: FlowFacts | None, file: _File, run: FlowFacts | None) -> dict[str, object]:
+    def mappings(
+        self, item: Block, target: FlowFacts | None, file: DatasetFile, run: FlowFacts | None
+    ) -> dict[str, object]:
         """The complete mappings of a block for the flow `target`; `run` is the flow whose outputs they may use.
 
         As prompt flow does, an unmapped input takes its default, or else the column of its own name; and a mapped name
@@ -208,7 +134,7 @@ class DataReader:
         a name is taken for a misspelling of it.
         """
         block = item.child("mappings")
-        facts = self.facts.get(file.readable) if file.readable else None
+        facts = self.sources.facts(file)
         written: dict[str, Any] = dict(block.value) if block.value is not None and block.mapping() else {}
         supplied = self.supplied if run is None else ()
         complete = dict(written)
@@ -218,7 +144,7 @@ class DataReader:
                 continue
             if spec.required and facts is not None and name not in facts.columns:
                 missing.append(name)
-            elif spec.required or (spec.default is None and _begins_with(file.readable, name)):
+            elif spec.required or (spec.default is None and begins_with(file.readable, name)):
                 complete[name] = f"${{data.{name}}}"
         for name in missing:
             columns = ", ".join(facts.columns[:20]) if facts is not None else ""
@@ -260,11 +186,10 @@ class DataReader:
             elif found is not None:
                 self.check_run(block, name, found, run)
 
-    def check_rows(self, item: Block, name: str, truth: Dataset, file: _File) -> None:
+    def check_rows(self, item: Block, name: str, truth: Dataset, file: DatasetFile) -> None:
         """Row i of the truth belongs to row i of the experiment dataset, so that there must be as many."""
         experiment, needed = self.datasets[name], self.files[name]
-        have = self.facts.get(file.readable) if file.readable else None
-        need = self.facts.get(needed.readable) if needed.readable else None
+        have, need = self.sources.facts(file), self.sources.facts(needed)
         if have is None or need is None:
             return
         rows, wanted = used_rows(truth, have), used_rows(experiment, need)

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from shared.use_case import signatures
+from shared.use_case import returns, signatures
 from shared.use_case.block import Block
 from shared.use_case.code import Definition, Function, calls_model, find, module_file, modules_in, names_in, parsed
 from shared.use_case.dag import CANNOT_BE_SET, can_be_set
 from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
 from shared.use_case.json_file import read_json
 from shared.use_case.problems import Problems, one_of
-from shared.use_case.signatures import Outputs, Signature
+from shared.use_case.returns import Outputs
+from shared.use_case.signatures import Signature
 from shared.use_case.yaml_file import Document
 
 INIT_FILE: Final = "init.json"
@@ -94,9 +95,9 @@ def _definition(top: Block, flow: Path) -> Definition | None:
 def _entry(top: Block, definition: Definition) -> _Entry | None:
     node, module = definition.node, definition.module
     if node is None:  # imported from elsewhere, or made by a call: only the file can tell
-        return _Entry(FlowKind.FUNCTION, _UNKNOWN, signatures.ANY, _NOTHING)
+        return _Entry(FlowKind.FUNCTION, _UNKNOWN, returns.ANY, _NOTHING)
     if isinstance(node, Function):
-        return _Entry(FlowKind.FUNCTION, signatures.signature(node), signatures.outputs(node, module), _NOTHING)
+        return _Entry(FlowKind.FUNCTION, signatures.signature(node), returns.outputs(node, module), _NOTHING)
     call, sure = signatures.method_of(node, "__call__", module)
     if call is None and sure:
         top.problem(f"the class {node.name!r} has no method `__call__`, which is called for every line", "entry")
@@ -110,8 +111,8 @@ def _entry(top: Block, definition: Definition) -> _Entry | None:
     else:
         taken = _NOTHING if init_sure else _UNKNOWN
     if call is None:
-        return _Entry(FlowKind.CLASS, _UNKNOWN, signatures.ANY, taken)
-    return _Entry(FlowKind.CLASS, signatures.signature(call, method=True), signatures.outputs(call, module), taken)
+        return _Entry(FlowKind.CLASS, _UNKNOWN, returns.ANY, taken)
+    return _Entry(FlowKind.CLASS, signatures.signature(call, method=True), returns.outputs(call, module), taken)
 
 
 def _merged(block: Block, taken: Signature, what: str) -> dict[str, FlowInput]:

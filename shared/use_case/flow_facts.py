@@ -42,15 +42,21 @@ def flow_facts(flow: Path, flow_file: str = FLOW_FILE) -> FlowFacts:
 def read_flow(flow: Path, flow_file: str, problems: Problems, *, shown: str) -> FlowFacts | None:
     """As `flow_facts`, but adds to `problems`; None where a file is wrong. `shown` is the name that problems show."""
     before = problems.count
-    facts: FlowFacts | None
-    if not flow_file:
-        facts = read_python_evaluator(flow, shown, problems)
-    elif flow_file.endswith(".prompty"):
-        facts = read_prompty(flow / flow_file, shown, problems)
-    else:
-        document = read_yaml(flow / flow_file, shown, problems)
-        if document is None:
-            return None
-        is_flex = flow_file in FLEX_FILES or (isinstance(document.value, dict) and "entry" in document.value)
-        facts = (read_flex if is_flex else read_dag)(flow, document, problems)
+    facts: FlowFacts | None = None
+    try:
+        facts = _read(flow, flow_file, problems, shown)
+    except RecursionError:  # a sum of a thousand terms, or as many `elif`, is a tree of that depth
+        problems.add(shown, 0, "code", "its Python code is nested too deeply to be read; split long expressions")
     return facts if problems.count == before else None
+
+
+def _read(flow: Path, flow_file: str, problems: Problems, shown: str) -> FlowFacts | None:
+    if not flow_file:
+        return read_python_evaluator(flow, shown, problems)
+    if flow_file.endswith(".prompty"):
+        return read_prompty(flow / flow_file, shown, problems)
+    document = read_yaml(flow / flow_file, shown, problems)
+    if document is None:
+        return None
+    is_flex = flow_file in FLEX_FILES or (isinstance(document.value, dict) and "entry" in document.value)
+    return (read_flex if is_flex else read_dag)(flow, document, problems)

@@ -15,7 +15,8 @@ from shared.names import checked
 from shared.use_case import members, options, variation
 from shared.use_case.block import Block
 from shared.use_case.connections_block import connections
-from shared.use_case.data import Assets, DataReader
+from shared.use_case.data import DataReader
+from shared.use_case.dataset_files import Assets, DatasetFiles
 from shared.use_case.deployment_block import deployment
 from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
 from shared.use_case.flow_files import FlowPlace, find_flow
@@ -133,13 +134,11 @@ class _Loader:
         self.check_init(flow, parameters)
         for connection, key in variation.connections_in(parameters).items():
             self.used.setdefault(connection, holder("parameters").child("parameters").child(key))
+        outside = self.data / name if self.data is not None and name else None
         reader = DataReader(
-            folder=self.folder,
-            outside=self.data / name if self.data is not None and name else None,
+            DatasetFiles(self.folder, outside, read_data=self.read_data, assets=self.assets),
             flow=flow.facts,
             supplied={key.removeprefix("inputs.") for key in parameters if key.startswith("inputs.")},
-            read_data=self.read_data,
-            assets=self.assets,
         )
         datasets = reader.experiment_datasets(holder("datasets").child("datasets"))
         evaluators = self.evaluators(holder("evaluators").child("evaluators"), reader, base)

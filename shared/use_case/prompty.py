@@ -13,7 +13,7 @@ from typing import Any, Final
 from shared.use_case.block import Block
 from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
 from shared.use_case.problems import Problems
-from shared.use_case.signatures import OUTPUT
+from shared.use_case.returns import OUTPUT
 from shared.use_case.yaml_file import read_text, read_yaml_text
 
 _PARTS: Final = re.compile(r"-{3,}\n(.*)-{3,}\n(.*)", re.DOTALL)

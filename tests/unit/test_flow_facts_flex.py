@@ -231,6 +231,7 @@ def test_a_class_without_call_is_no_flow(tmp_path: Path) -> None:
         ),
         ("class R(TypedDict):\n    a: int\ndef run(x) -> Optional[R]: ...", ("a",), False),
         ("def run(x) -> lib.Result: ...", (), True),
+        ("def run(x) -> Optional[()]: ...", (), True),
     ],
 )
 def test_outputs_follow_from_the_annotation_or_else_from_what_is_returned(
@@ -272,6 +273,14 @@ def test_what_an_entry_that_is_made_by_a_call_takes_is_open(tmp_path: Path) -> N
         ("entry: flow:run\n", "x = 1\ndef run(:\n", "flow.py", 2, "is not valid Python"),
         ("entry: flow:run\n", "x = '\\ud800\n", "flow.py", 1, "is not valid Python"),
         ("entry: flow:run\ninputs: [a]\n", "def run(): ...\n", "flow.flex.yaml", 2, "expected a mapping"),
+        (
+            "entry: flow:run\n",
+            f"def run(x):\n    return {' + '.join('x' * 2_000)}\n",
+            "flow.flex.yaml",
+            0,
+            "too deeply",
+        ),
+        ("entry: flow:run\n", f"def run(x):\n    return {'(' * 500}x\n", "flow.py", 2, "is not valid Python"),
         ("- entry\n", "def run(): ...\n", "flow.flex.yaml", 1, "expected a mapping"),
         ("entry: flow:run\nenvironment_variables: {'A=B': c}\n", "def run(): ...\n", "flow.flex.yaml", 2, "'A=B'"),
     ],
