@@ -19,6 +19,8 @@ from genaiops import lab
 from genaiops.new import new_use_case
 from tests.unit.use_case_folder import change, put
 
+pytestmark = pytest.mark.xdist_group("lab")
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
 FLOW = "flows/standard/sorting.py"

@@ -10,6 +10,8 @@ import pytest
 from genaiops import lab
 from genaiops.new import KINDS, Kind, new_use_case
 
+pytestmark = pytest.mark.xdist_group("lab")
+
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Lab]:

@@ -12,6 +12,8 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.xdist_group("notebook")
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "local_evaluation.ipynb"
 
@@ -110,10 +112,14 @@ def test_the_worst_lines_are_wrong_ones(executed: Any) -> None:
 
 def test_after_a_change_only_the_changed_variant_asks_the_model(executed: Any) -> None:
     _, first, second = table(executed, "cost")
-    calls_before, calls_after = int(first[1]), int(second[1])
-    assert calls_before == 10 * 16 * 2, "10 runs with 16 lines and two llm nodes"
-    assert calls_after == 2 * 16 * 2, "the runs of reply.friendly"
-    assert (first[2], second[2]) == ("0", str(8 * 16))
+    (calls_before, reused_before), (calls_after, reused_after) = ((int(row[1]), int(row[2])) for row in (first, second))
+    lines = 10 * 16
+    # Two llm nodes a line. Both datasets begin with one and the same empty ticket: whichever run comes to it second
+    # may find it answered, in each of the five variants.
+    assert calls_before == 2 * (lines - reused_before)
+    assert reused_before <= 5
+    assert calls_after == 2 * (lines - reused_after)
+    assert 8 * 16 <= reused_after <= 8 * 16 + 1, "all but the two runs of reply.friendly"
 
 
 def test_the_change_shows_in_the_metric_and_nowhere_else(executed: Any) -> None:
