@@ -178,3 +178,10 @@ def test_mapping_is_pure_and_gives_exactly_the_mapped_names(
     result = apply(mappings, row, line=0)
     assert result == {**plain, **{name: row[name] for name in referable}}
     assert json.dumps([mappings, row]) == before
+
+
+def test_what_evaluators_call_a_target_is_an_output_of_the_run() -> None:
+    assert reference("${target.answer}") == reference("${run.outputs.answer}")
+    assert apply({"found": "${target.answer}"}, {}, {"answer": 7}) == {"found": 7}
+    with pytest.raises(Malformed, match="refers to nothing"):
+        reference("${targets.answer}")
