@@ -1,6 +1,7 @@
-"""The model behind environment variables, which `environment/env.yaml` fills from a connection.
+"""The model behind environment variables, which `flow.flex.yaml` fills from a connection.
 
-`OPENAI_API_TYPE` is `azure` (default) or `openai`; endpoint and key are those of the type's own variables.
+`OPENAI_API_TYPE` is `azure` (default) or the type of any service that speaks as OpenAI does; address and key are
+`AZURE_OPENAI_ENDPOINT` and `AZURE_OPENAI_API_KEY` for both.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def chat(messages: list[dict[str, str]], *, temperature: float, deployment: str)
 @lru_cache(maxsize=1)
 def _client() -> openai.OpenAI:
     """One client for all lines: it keeps its connections open and may be used by many threads."""
-    if os.environ.get("OPENAI_API_TYPE", "azure") == "openai":
+    if os.environ.get("OPENAI_API_TYPE", "azure") != "azure":
         return openai.OpenAI(base_url=_needed("AZURE_OPENAI_ENDPOINT"), api_key=_needed("AZURE_OPENAI_API_KEY"))
     return openai.AzureOpenAI(
         azure_endpoint=_needed("AZURE_OPENAI_ENDPOINT"),
@@ -36,5 +37,5 @@ def _client() -> openai.OpenAI:
 def _needed(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
-        raise RuntimeError(f"{name} is not set: environment/env.yaml names the connection that it comes from")
+        raise RuntimeError(f"{name} is not set: flow.flex.yaml names the connection that it comes from")
     return value
