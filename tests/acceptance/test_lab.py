@@ -19,7 +19,7 @@ from genaiops import lab
 from genaiops.new import new_use_case
 from tests.unit.use_case_folder import change, put
 
-pytestmark = pytest.mark.xdist_group("lab")
+pytestmark = [pytest.mark.xdist_group("lab"), pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0

@@ -10,7 +10,7 @@ import pytest
 from genaiops import lab
 from genaiops.new import KINDS, Kind, new_use_case
 
-pytestmark = pytest.mark.xdist_group("lab")
+pytestmark = [pytest.mark.xdist_group("lab"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
