@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genaiops.lab.chart import Chart, Panel
 from genaiops.lab.errors import LabError
+from genaiops.lab.rows import metrics_of, records_of, score_of, score_value, told
 from shared import reporting
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.chain.state import Chain, ChainStatus
@@ -24,7 +25,6 @@ from shared.reporting import facts as reading
 from shared.reporting.charts import Bar
 from shared.reporting.facts import CellFacts, Facts, Line
 from shared.reporting.scores import lowers
-from shared.results import RunRecord
 from shared.use_case.problems import one_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Results:
     @property
     def model_calls(self) -> int:
         """Model calls that these runs and evaluations made: none for lines that were taken from earlier runs."""
-        return sum(record.model_calls for facts in self._facts.cells for record in _records(facts))
+        return sum(record.model_calls for facts in self._facts.cells for record in records_of(facts))
 
     @property
     def reused_lines(self) -> int:
@@ -156,7 +156,7 @@ class Results:
         import pandas as pd
 
         cells = self._cells(variant, dataset)
-        return pd.DataFrame([self._told(facts, line) for facts, line in self._lines(cells)])
+        return pd.DataFrame([told(facts, line) for facts, line in self._lines(cells)])
 
     def worst(
         self, score: str, n: int = 10, variant: str | None = None, *, lower_is_better: bool | None = None
@@ -184,14 +184,14 @@ class Results:
 
         def ranked() -> Iterator[tuple[float, int, CellFacts, Line, float | None]]:
             for facts, line in self._lines(cells):
-                value = _value(line, evaluator, name)
+                value = score_of(line, evaluator, name)
                 if line.failed:
                     yield -math.inf, next(number), facts, line, value
                 elif value is not None:
                     yield sign * value, next(number), facts, line, value
 
         found = heapq.nsmallest(n, ranked(), key=lambda item: item[:2])
-        rows = [{"score": value, **self._told(facts, line)} for _, _, facts, line, value in found]
+        rows = [{"score": value, **told(facts, line)} for _, _, facts, line, value in found]
         frame = pd.DataFrame(rows)
         return frame[[*_KEYS, *(column for column in frame if column not in _KEYS)]] if rows else frame
 
@@ -210,7 +210,7 @@ class Results:
     # -------------------------------------------------------------------------------------------------------- reading
 
     def _row(self, facts: CellFacts) -> dict[str, Any]:
-        run, records = facts.run, list(_records(facts))
+        run, records = facts.run, list(records_of(facts))
         notes = [record.reason for record in records if record.reason]
         return {
             "variant": facts.cell.label,
@@ -223,7 +223,7 @@ class Results:
             "tokens": facts.tokens.total,
             "p50_ms": run.latency.p50_ms if run else math.nan,
             "p95_ms": run.latency.p95_ms if run else math.nan,
-            **_metrics(facts),
+            **metrics_of(facts),
             "note": " ".join(notes) if run else "The run left no results.",
         }
 
@@ -232,7 +232,7 @@ class Results:
         values: dict[tuple[str, str], list[float]] = {}
         known: set[str] = set()
         for facts in self._facts.cells:
-            metrics = _metrics(facts)
+            metrics = metrics_of(facts)
             known |= metrics.keys()
             if metric in metrics:
                 values.setdefault((facts.cell.label, facts.cell.dataset), []).append(metrics[metric])
@@ -263,69 +263,12 @@ class Results:
             for _, line in self._lines(cells)
             for evaluator, record in line.evaluations.items()
             for name, value in record.outputs.items()
-            if _number(value) is not None
+            if score_value(value) is not None
         }
         evaluator, _, name = score.partition(".")
         if score in outputs:
             return evaluator, name
-        metrics = {metric for facts in self._facts.cells for metric in _metrics(facts)}
+        metrics = {metric for facts in self._facts.cells for metric in metrics_of(facts)}
         if score in metrics and any(output.startswith(f"{evaluator}.") for output in outputs):
             return evaluator, None
         raise LabError(f"{one_of(score, outputs | metrics, 'score or metric of these results')}.")
-
-    @staticmethod
-    def _told(facts: CellFacts, line: Line) -> dict[str, Any]:
-        record = line.record
-        scores = {
-            f"{evaluator}.{name}": value
-            for evaluator, evaluation in line.evaluations.items()
-            for name, value in evaluation.outputs.items()
-        }
-        return {
-            "variant": facts.cell.label,
-            "dataset": facts.cell.dataset,
-            "line": record.line,
-            "status": str(record.status),
-            "error": record.error,
-            **{f"inputs.{name}": value for name, value in record.inputs.items()},
-            **{f"outputs.{name}": value for name, value in record.outputs.items()},
-            **{f"expected.{name}": value for name, value in line.expected.items()},
-            **scores,
-            "latency_ms": record.latency_ms,
-            "tokens": record.tokens.total,
-            "reused": record.origin is not None,
-        }
-
-
-def _records(facts: CellFacts) -> Iterator[RunRecord]:
-    yield from (record for record in (facts.run, *facts.evaluations.values()) if record is not None)
-
-
-def _metrics(facts: CellFacts) -> dict[str, float]:
-    return {
-        f"{evaluator}.{metric}": value
-        for evaluator, record in facts.evaluations.items()
-        if record is not None
-        for metric, value in record.metrics.items()
-    }
-
-
-def _number(value: object) -> float | None:
-    """The value as a score; what is no finite number is none."""
-    if not isinstance(value, bool | int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _value(line: Line, evaluator: str, name: str | None) -> float | None:
-    record = line.evaluations.get(evaluator)
-    if record is None:
-        return None
-    if name is not None:
-        return _number(record.outputs.get(name))
-    scores = [number for value in record.outputs.values() if (number := _number(value)) is not None]
-    return fmean(scores) if scores else None
