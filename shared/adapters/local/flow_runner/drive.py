@@ -230,7 +230,8 @@ class Drive:
         reason = self._redacted(str(death))
         under_way = sorted(self._pending.items())
         self._pending.clear()
-        if len(under_way) == 1:
+        # The first process may be shared: a line of another run may have ended it while this one had only just begun.
+        if len(under_way) == 1 and self._deaths > 1:
             number, inputs = under_way[0]
             self._fail(number, inputs, f"The flow's process did not survive this line: {reason}.")
         else:
