@@ -50,9 +50,8 @@ def _spec(
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     flow = next(e for e in use_case.evaluators if e.name == evaluator.evaluator)
     folder = evaluation_folder(chain.id, cell.name, evaluator.evaluator)
-    found = reuse.notes(
-        ports.blobs, evaluator.configuration, prepared.reuse, reuse.evaluation_digest(prepared, cell, evaluator)
-    )
+    digest = reuse.evaluation_digest(prepared, cell, evaluator)
+    found = reuse.notes(ports.blobs, evaluator.configuration, prepared.reuse, digest, not_of=chain.id)
     known = reuse.pin(ports.blobs, folder, found, _inputs(ports, chain, prepared, cell, evaluator))
     return RunSpec(
         name=name,

@@ -110,13 +110,26 @@ def evaluation_digest(chain: PreparedChain, cell: Cell, evaluator: PreparedEvalu
     )
 
 
-def notes(blobs: BlobStore, configuration: str, reuse: Reuse, digest: str = "") -> list[Note]:
-    """The notes that a run may take lines from, the newest first."""
+def notes(blobs: BlobStore, configuration: str, reuse: Reuse, digest: str = "", *, not_of: str = "") -> list[Note]:
+    """The notes that a run may take lines from, the newest first.
+
+    Those of the chain `not_of` are left out: which of its runs ends first is chance, and equal chains should have equal
+    results.
+    """
     if reuse is Reuse.NONE:
         return []
     names = sorted((info.name for info in blobs.list(CONTAINER, f"{configuration}/")), reverse=True)
     found = (Note.model_validate_json(blobs.read(CONTAINER, name)) for name in names)
-    return list(islice((note for note in found if reuse is Reuse.LINES or note.digest == digest), MOST_RUNS))
+    return list(
+        islice(
+            (
+                note
+                for note in found
+                if (reuse is Reuse.LINES or note.digest == digest) and note.folder.split("/")[0] != not_of
+            ),
+            MOST_RUNS,
+        )
+    )
 
 
 Numbered = Iterable[tuple[int, Mapping[str, Any]]]

@@ -119,7 +119,7 @@ def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
 def _spec(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name: str) -> RunSpec:
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     folder = cell_folder(chain.id, cell.name)
-    found = reuse.notes(ports.blobs, cell.configuration, prepared.reuse, cell.digest)
+    found = reuse.notes(ports.blobs, cell.configuration, prepared.reuse, cell.digest, not_of=chain.id)
     known = reuse.pin(ports.blobs, folder, found, _numbered(ports, prepared, cell))
     return RunSpec(
         name=name,

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from shared.digests import file_digest, files_of, json_digest
 from shared.use_case.flow_model import FlowFacts, FlowKind
-from shared.use_case.model import Dataset, UseCase
+from shared.use_case.model import UseCase
 from shared.use_case.problems import Problems
+from shared.use_case.sources import dataset_files
 from shared.use_case.yaml_file import read_yaml
 
 PROMPT_ENDINGS: Final = (".jinja2", ".jinja", ".j2", ".md", ".txt")
@@ -60,7 +61,7 @@ class FlowContent:
         everything = dict(files_of(root))
         own = {name: path for name, path in everything.items() if path.resolve().is_relative_to(self._folder)}
         others = everything if self._reaches_beyond(own) else self._shared(everything)
-        data = _datasets(self._use_case)
+        data = dataset_files(root)
         taken = {
             name: path
             for name, path in {**others, **own}.items()
@@ -119,9 +120,3 @@ class FlowContent:
 
     def _name(self, path: Path) -> str:
         return path.resolve().relative_to(self._use_case.folder.resolve()).as_posix()
-
-
-def _datasets(use_case: UseCase) -> set[Path]:
-    """The datasets' own files: their rows are inputs, not content."""
-    used: list[Dataset] = [*use_case.datasets, *(d for e in use_case.evaluators for d in e.datasets)]
-    return {dataset.path.resolve() for dataset in used if dataset.path is not None}

@@ -60,6 +60,16 @@ def outside_files(folder: Path, data: Path | None) -> dict[str, Path]:
     return found
 
 
+def dataset_files(folder: Path) -> set[Path]:
+    """Every dataset file in the folder that any environment of the use case uses: their rows are inputs of flows."""
+    found = set()
+    for file in (EXPERIMENT, *overlays(folder).values()):
+        document = read_yaml(folder / file, file, Problems())
+        top = document.value if document and isinstance(document.value, dict) else {}
+        found |= {path for source in _sources(top) if (path := dataset_file(source, folder, None)) is not None}
+    return found
+
+
 def _sources(top: Mapping[str, object]) -> Iterator[str]:
     evaluators = top.get("evaluators")
     blocks = [top.get("datasets")]

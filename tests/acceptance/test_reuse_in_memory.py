@@ -172,6 +172,18 @@ def test_reuse_of_runs_takes_whole_runs_only(world):
     assert world.runner.lines_of(third, "small") == 6
 
 
+def test_runs_of_one_chain_take_nothing_from_each_other(world):
+    """Which of them ends first is chance."""
+    experiment = (world.settings.flows / "small/experiment.yaml").read_text()
+    datasets = experiment.index("evaluators:")
+    twin = "  - name: twins\n    source: questions.jsonl\n    mappings:\n      question: ${data.question}\n\n"
+    experiment = experiment[:datasets] + twin + experiment[datasets:]
+    bundle = world.publish_use_case({QUESTIONS: rows(1, 2), "experiment.yaml": experiment})
+    first = ended(world, "a", bundle=bundle, variants="defaults")
+    assert world.runner.lines_of(first, "small") == 4
+    assert world.runner.lines_of(ended(world, "b", bundle=bundle, variants="defaults"), "small") == 0
+
+
 def test_repetitions_are_runs_of_their_own_and_each_is_reused(world):
     files = {QUESTIONS: rows(1, 2), "experiment.yaml": with_key(world, "repeat: 3")}
     bundle = world.publish_use_case(files)

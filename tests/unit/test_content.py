@@ -82,6 +82,18 @@ def test_the_file_of_the_flow_counts_by_chosen_variant(folder: Path) -> None:
     assert (after[0], after[1]) == (before[1], before[1]), "another default is another choice, not another content"
 
 
+def test_datasets_of_other_environments_are_inputs_too(folder: Path) -> None:
+    put(folder, "data/short.jsonl", '{"text": "hello"}\n')
+    put(
+        folder,
+        "experiment.pr.yaml",
+        'datasets:\n- {name: train, source: data/short.jsonl, mappings: {text: "${data.text}"}}\n',
+    )
+    before = digests(folder)
+    put(folder, "data/short.jsonl", '{"text": "good evening"}\n')
+    assert changed(folder, before) == NOTHING
+
+
 def test_a_prompt_that_code_reads_counts_for_every_variant(folder: Path) -> None:
     put(folder, "flows/standard/reads.py", 'PROMPT = open("classify__terse.jinja2").read()\n')
     before = digests(folder)
