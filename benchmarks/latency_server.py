@@ -6,21 +6,37 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sys
 
 from aiohttp import web
 
-ANSWER = json.dumps(
-    {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1700000000,
-        "model": "benchmark",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "billing"}}],
-        "usage": {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21},
-    }
-).encode()
+CATEGORIES = (b"billing", b"login", b"other")
+
+
+ANSWER = (
+    json.dumps(
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1700000000,
+            "model": "benchmark",
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "WORD"}}],
+            "usage": {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21},
+        }
+    )
+    .encode()
+    .replace(b"WORD", b"%s")
+)
+
+
+def answer_to(request: bytes) -> bytes:
+    """One of three words, the same for the same messages and temperature, whatever else the request holds."""
+    asked = json.loads(request)
+    what = json.dumps([asked["messages"], float(asked.get("temperature") or 0)]).encode()
+    word = CATEGORIES[hashlib.sha256(what).digest()[0] % len(CATEGORIES)]
+    return ANSWER % word
 
 
 async def serve(latency_s: float) -> None:
@@ -29,9 +45,9 @@ async def serve(latency_s: float) -> None:
     async def answer(request: web.Request) -> web.Response:
         loop = asyncio.get_running_loop()
         due = loop.time() + latency_s
-        await request.read()
+        body = answer_to(await request.read())
         await asyncio.sleep(due - loop.time())
-        return web.Response(body=ANSWER, content_type="application/json")
+        return web.Response(body=body, content_type="application/json")
 
     app = web.Application()
     app.router.add_post("/{path:.*}", answer)

@@ -1,0 +1,1 @@
+"""What whole experiments cost: cold and warm beside `PFClient.run`, at the limit, after changes, and at length."""
