@@ -28,7 +28,7 @@ from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.chain.messages import ChainKind, ChainRequest, Queue
 from shared.errors import Conflict, NotFound
 from shared.names import chain_id
-from shared.ports import OutgoingMessage, Ports
+from shared.ports import BlobStore, OutgoingMessage, Ports
 from shared.use_case import bundle, opened
 from shared.use_case.load import load as load_use_case
 from shared.use_case.model import UseCase
@@ -71,11 +71,14 @@ class Lab:
     not configured) ends with `close`, with an interrupted run, or with this process, however that ends.
     """
 
-    def __init__(self, *, stand_in_options: Mapping[str, float] | None = None) -> None:
-        """`stand_in_options`: how the stand-in model behaves, as `{"latency-ms": 200}`."""
+    def __init__(self, *, stand_in_options: Mapping[str, float] | None = None, blobs: BlobStore | None = None) -> None:
+        """`stand_in_options`: how the stand-in model behaves, as `{"latency-ms": 200}`.
+
+        `blobs` keeps what chains leave behind; None: this process's memory, which suits samples.
+        """
         configured = settings.read()
         self._equipment = _Equipment(configured, stand_in_options)
-        self._blobs = MemoryBlobStore()
+        self._blobs: BlobStore = MemoryBlobStore() if blobs is None else blobs
         self._turn = threading.Lock()
         # At the latest when this process ends: a notebook's kernel leaves no `with`.
         self._finalizer = weakref.finalize(self, self._equipment.close)
@@ -175,7 +178,7 @@ class _Equipment:
         self._runner: LocalFlowRunner | None = None
         self._stand_in: StandIn | None = None
 
-    def ports(self, use_case: UseCase, blobs: MemoryBlobStore) -> tuple[Ports, LabBus]:
+    def ports(self, use_case: UseCase, blobs: BlobStore) -> tuple[Ports, LabBus]:
         """Ports with queues of their own, and everything up that the use case needs."""
         from shared.adapters.local.clock import SystemClock
         from shared.adapters.local.flow_runner import LocalFlowRunner

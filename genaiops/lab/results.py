@@ -18,13 +18,14 @@ from genaiops.lab.chart import Chart, Panel
 from genaiops.lab.errors import LabError
 from genaiops.lab.rows import metrics_of, records_of, score_of, score_value, told
 from shared import reporting
-from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.chain.state import Chain, ChainStatus
 from shared.errors import NotFound
+from shared.ports import BlobStore
 from shared.reporting import facts as reading
 from shared.reporting.charts import Bar
 from shared.reporting.facts import CellFacts, Facts, Line
 from shared.reporting.scores import lowers
+from shared.results import RunRecord
 from shared.use_case.problems import one_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _ERRORS_SHOWN: Final = 5
 class Results:
     """The runs of one chain with their evaluations. A notebook that ends with it shows the table and what it cost."""
 
-    def __init__(self, blobs: MemoryBlobStore, chain: Chain) -> None:
+    def __init__(self, blobs: BlobStore, chain: Chain) -> None:
         self._blobs = blobs
         self._facts: Facts = reading.read(blobs, chain)
 
@@ -76,6 +77,11 @@ class Results:
     def models(self) -> tuple[str, ...]:
         """Every model that was asked; the stand-in model (rules, not an LLM) is named as such."""
         return self._facts.models
+
+    @property
+    def runs(self) -> tuple[RunRecord, ...]:
+        """The record of every run that left one, in the order of the matrix; without those of evaluations."""
+        return tuple(facts.run for facts in self._facts.cells if facts.run is not None)
 
     @property
     def model_calls(self) -> int:
