@@ -62,5 +62,5 @@ def write(folder: Path, rows: int, *, plain: bool = False, changed: int = 0) -> 
     with (data / "rows.jsonl").open("w") as stream:
         for number in range(rows):
             text = f"Ticket {number}: I was charged twice, and the page says that my card is gone."
-            stream.write(json.dumps({"text": f"{text} Please!" if number < changed else text}) + "\n")
+            stream.write(json.dumps({"text": f"{text} Please, {changed}." if number < changed else text}) + "\n")
     return folder

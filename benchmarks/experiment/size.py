@@ -45,7 +45,7 @@ def main() -> None:
     import threading
 
     from genaiops.lab import Lab, load
-    from shared.adapters.local.blobs import LocalBlobStore
+    from shared.adapters.local.blobs import FileBlobStore
 
     workers: dict[int, float] = {}
     ended = threading.Event()
@@ -62,7 +62,7 @@ def main() -> None:
     threading.Thread(target=watch, daemon=True).start()
     use_case = load(sys.argv[1])
     started = time.perf_counter()
-    with Lab(blobs=LocalBlobStore(Path(sys.argv[1]).parent / f"store-{os.getpid()}")) as bench:
+    with Lab(blobs=FileBlobStore(Path(sys.argv[1]).parent / f"store-{os.getpid()}")) as bench:
         results = bench.run(use_case, sample=None)
     seconds = time.perf_counter() - started
     ended.set()
