@@ -100,13 +100,15 @@ def test_an_overlays_datasets_drop_the_evaluations_of_those_that_it_leaves_out(f
     assert load(folder, "pr", data=folder.parents[1] / "data").evaluators_of("few") == ()
 
 
-def test_an_overlay_never_changes_name_or_flow(folder: Path) -> None:
+def test_an_overlay_never_changes_name_or_flow_and_says_so(folder: Path) -> None:
     put(folder, "experiment.prod.yaml", "name: other\nflow: flows/evaluation\n")
-    found = problems_of(folder, "prod")
-    assert [(p.file, p.line, p.key) for p in found] == [
+    use_case = load(folder, "prod", data=folder.parents[1] / "data")
+    assert (use_case.name, use_case.flow) == ("greetings", folder / "flows" / "standard")
+    assert [(w.file, w.line, w.key) for w in use_case.warnings] == [
         ("experiment.prod.yaml", 1, "name"),
         ("experiment.prod.yaml", 2, "flow"),
     ]
+    assert "it stays 'flows/standard'" in use_case.warnings[1].message
 
 
 def test_a_gate_on_an_evaluator_that_the_overlay_removed_is_no_silent_loss(folder: Path) -> None:
