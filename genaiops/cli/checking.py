@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,9 @@ from genaiops.cli.outcome import Refused
 from genaiops.cli.output import plural
 
 if TYPE_CHECKING:
+    from shared.ports import Ports
     from shared.settings import Settings
+    from shared.use_case.dataset_files import Assets
     from shared.use_case.model import Problem, UseCase
 
 
@@ -35,10 +39,17 @@ class Findings:
     """What is odd but harmless."""
 
 
-def findings_of(folder: Path, environments: Sequence[str], data: Path, env_file: Path | None = None) -> Findings:
+def findings_of(
+    folder: Path,
+    environments: Sequence[str],
+    data: Path,
+    env_file: Path | None = None,
+    ports: Ports | None = None,
+) -> Findings:
     """What is wrong, or odd, in any of the environments.
 
-    With `env_file`, a variable that is set neither in this process nor in that file is a problem too.
+    With `env_file`, a variable that is set neither in this process nor in that file is a problem too. With `ports`, a
+    data asset that is not registered there is one, and so is a column that it lacks.
     """
     from shared import environment_check
     from shared.use_case.load import load
@@ -47,25 +58,42 @@ def findings_of(folder: Path, environments: Sequence[str], data: Path, env_file:
     problems: dict[Problem, None] = {}
     warnings: dict[Problem, None] = {}
     more = 0
-    for environment in environments:
-        try:
-            use_case = load(folder, environment, data=data)
-            warnings.update(dict.fromkeys(use_case.warnings))
-            if env_file is not None:
-                problems.update(dict.fromkeys(environment_check.problems(use_case, os.environ, env_file)))
-        except InvalidUseCase as error:
-            problems.update(dict.fromkeys(error.problems))
-            warnings.update(dict.fromkeys(error.warnings))
-            more = max(more, error.more)
+    with registered_assets(ports) as assets:
+        for environment in environments:
+            try:
+                use_case = load(folder, environment, data=data, assets=assets)
+                warnings.update(dict.fromkeys(use_case.warnings))
+                if env_file is not None:
+                    problems.update(dict.fromkeys(environment_check.problems(use_case, os.environ, env_file)))
+            except InvalidUseCase as error:
+                problems.update(dict.fromkeys(error.problems))
+                warnings.update(dict.fromkeys(error.warnings))
+                more = max(more, error.more)
     return Findings(_in_order(problems), more, _in_order(warnings))
 
 
 def problems_of(
-    folder: Path, environments: Sequence[str], data: Path, env_file: Path | None = None
+    folder: Path,
+    environments: Sequence[str],
+    data: Path,
+    env_file: Path | None = None,
+    ports: Ports | None = None,
 ) -> tuple[list[Problem], int]:
     """The problems of `findings_of`, and how many more there are."""
-    found = findings_of(folder, environments, data, env_file)
+    found = findings_of(folder, environments, data, env_file, ports)
     return found.problems, found.more
+
+
+@contextmanager
+def registered_assets(ports: Ports | None) -> Iterator[Assets | None]:
+    """How `load` finds the data assets of an installation, as long as the block runs; None where there is none."""
+    if ports is None:
+        yield None
+        return
+    from shared.experimentation.data_assets import asset_files
+
+    with tempfile.TemporaryDirectory(prefix="genaiops-") as scratch:
+        yield asset_files(ports, Path(scratch))
 
 
 def env_file_of(settings: Settings) -> Path | None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from genaiops.cli.checking import refuse_what_is_unset
+from genaiops.cli.checking import refuse_what_is_unset, registered_assets
 from genaiops.cli.outcome import Refused, WrongUsage
 from shared.chain.messages import ChainKind
 from shared.chain.plans import DEPLOYING, PLANS
@@ -116,7 +116,8 @@ def planned(folder: Path, asked: Asked, settings: Settings, ports: Ports | None 
     """
     from shared.use_case.load import load
 
-    use_case = load(folder, asked.environment, data=settings.data)
+    with registered_assets(ports) as assets:
+        use_case = load(folder, asked.environment, data=settings.data, assets=assets)
     if asked.kind is not ChainKind.CD:
         refuse_what_is_unset(use_case, settings)
     with tempfile.TemporaryDirectory(prefix="genaiops-") as scratch:

@@ -84,7 +84,9 @@ def submit(
     folder = wiring.use_case_folder(use_case, wired.settings)
     if kind != "cd":  # which deploys what is registered, and not what lies here
         env_file = env_file_of(wired.settings) if not no_environment else None
-        found, more = problems_of(folder, [environment], wired.settings.data, env_file)
+        found, more = problems_of(
+            folder, [environment], wired.settings.data, env_file, None if no_environment else wired
+        )
         if found:
             raise Refused("\n".join(told(folder, found, more)))
         refuse_beyond_budget(folder, Asked(ChainKind(kind), environment, variants, dataset, fresh=fresh), wired)

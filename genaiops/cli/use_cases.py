@@ -33,16 +33,22 @@ def validate(
     *,
     no_environment: Annotated[
         bool,
-        typer.Option("--no-environment", help="Leave out what is set in the environment: variables and connections."),
+        typer.Option(
+            "--no-environment", help="Leave out what an installation has: variables, connections, data assets."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a use case folder; every problem is named with file and line. Warnings alone leave it valid."""
+    """Check a use case folder; every problem is named with file and line. Warnings alone leave it valid.
+
+    Data assets are looked for in this installation's registry, where there is one.
+    """
     configured = wiring.settings()
     folder = wiring.use_case_folder(use_case, configured)
     environments = environment or environments_of(folder)
     env_file = env_file_of(configured) if not no_environment else None
-    found = findings_of(folder, environments, configured.data, env_file)
+    ports = wiring.ports_of_installation() if env_file is not None else None
+    found = findings_of(folder, environments, configured.data, env_file, ports)
     if not as_json:
         for warning in found.warnings:
             say(f"warning: {line_of(folder, warning)}", "yellow")

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from shared.datasets.read import JSON_LINES, SEPARATED
 from shared.errors import BusinessFailure, InvalidName, NotFound
 from shared.experimentation.frozen import Upload
 from shared.ports import Asset, AssetKind, Ports
 from shared.registration.register import data_asset_name
+from shared.use_case.dataset_files import ASSET, Assets
 from shared.use_case.model import Dataset
 from shared.use_case.problems import one_of
-
-PREFIX: Final = "azureml:"
 
 
 def fetch_asset(ports: Ports, use_case: str, dataset: Dataset, scratch: Path) -> Upload:
@@ -29,6 +27,27 @@ def fetch_asset(ports: Ports, use_case: str, dataset: Dataset, scratch: Path) ->
     """
     asset = find_asset(ports, use_case, dataset.source)
     container, _, blob = asset.blob.partition("/")
+    return Upload(name=dataset.name, path=_copied(ports, asset, scratch), container=container, blob=blob)
+
+
+def asset_files(ports: Ports, scratch: Path) -> Assets:
+    """Where `load` finds the files of data assets: copies in `scratch`, one of each version however often it is named.
+
+    What it returns raises BusinessFailure where there is no such asset or version.
+    """
+    copies: dict[str, Path] = {}
+
+    def file_of(use_case: str, source: str) -> Path:
+        asset = find_asset(ports, use_case, source)
+        if asset.blob not in copies:
+            copies[asset.blob] = _copied(ports, asset, scratch)
+        return copies[asset.blob]
+
+    return file_of
+
+
+def _copied(ports: Ports, asset: Asset, scratch: Path) -> Path:
+    container, _, blob = asset.blob.partition("/")
     path = scratch / f"{asset.name}-{asset.version}{_ending(asset)}"
     try:
         with ports.blobs.open(container, blob) as source, path.open("wb") as copy:
@@ -38,12 +57,12 @@ def fetch_asset(ports: Ports, use_case: str, dataset: Dataset, scratch: Path) ->
             f"The data asset {asset.name}, version {asset.version}, is registered, but its content {asset.blob!r} is "
             f"gone: register it again."
         ) from None
-    return Upload(name=dataset.name, path=path, container=container, blob=blob)
+    return path
 
 
 def find_asset(ports: Ports, use_case: str, source: str) -> Asset:
     """The registered version that `azureml:<name>[:<version>]` means. Raises BusinessFailure."""
-    name, _, version = source.removeprefix(PREFIX).partition(":")
+    name, _, version = source.removeprefix(ASSET).partition(":")
     for candidate in (name, _own(use_case, name)):
         try:
             return ports.registry.get(AssetKind.DATA, candidate, version or None)
@@ -53,7 +72,8 @@ def find_asset(ports: Ports, use_case: str, source: str) -> Asset:
     if name in known or _own(use_case, name) in known:
         there = [a.version for n in (name, _own(use_case, name)) for a in ports.registry.list(AssetKind.DATA, n)]
         raise BusinessFailure(f"{source}: {one_of(version, there, f'version of the data asset {name!r}')}.")
-    raise BusinessFailure(f"{source}: {one_of(name, known, 'registered data asset')}.")
+    register = "`python -m genaiops assets register` registers a file"
+    raise BusinessFailure(f"{source}: {one_of(name, known, 'registered data asset')}; {register}.")
 
 
 def _own(use_case: str, name: str) -> str:

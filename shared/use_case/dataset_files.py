@@ -13,14 +13,14 @@ from typing import Final
 
 from shared.datasets.facts import DatasetFacts, inspect
 from shared.datasets.read import rows
-from shared.errors import Malformed
+from shared.errors import BusinessFailure, Malformed
 from shared.use_case.block import Block
 from shared.use_case.sources import dataset_file, is_inside
 
-Assets = Callable[[str, str | None], Path | None]
-"""(name, version or None for the latest) of a data asset → a local file of it; None: there is no such asset."""
+Assets = Callable[[str, str], Path]
+"""(the use case's name, a source `azureml:…`) → a local file of that data asset; raises BusinessFailure for none."""
 ASSET: Final = "azureml:"
-_ASSET: Final = re.compile(r"azureml:([A-Za-z0-9][A-Za-z0-9._-]{0,254})(?::([A-Za-z0-9][A-Za-z0-9._-]{0,29}))?")
+_ASSET: Final = re.compile(r"azureml:[A-Za-z0-9][A-Za-z0-9._-]{0,254}(:[A-Za-z0-9][A-Za-z0-9._-]{0,29})?")
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,12 @@ class DatasetFile:
 class DatasetFiles:
     """The files of one use case's datasets."""
 
-    def __init__(self, folder: Path, outside: Path | None, *, read_data: bool, assets: Assets | None) -> None:
+    def __init__(
+        self, folder: Path, outside: Path | None, *, use_case: str, read_data: bool, assets: Assets | None
+    ) -> None:
         self._folder = folder
         self._outside = outside
+        self._use_case = use_case
         self._read_data = read_data
         self._assets = assets
         self._facts: dict[Path, DatasetFacts | None] = {}
@@ -65,17 +68,16 @@ class DatasetFiles:
 
     def _asset(self, item: Block, source: str) -> DatasetFile:
         """A data asset; its columns can be checked where `assets` gives a file of it."""
-        match = _ASSET.fullmatch(source)
-        if match is None:
+        if _ASSET.fullmatch(source) is None:
             form = "expected azureml:<name>:<version>, or azureml:<name> for the latest"
             item.problem(f"{source[:80]!r} names no data asset; {form} (letters, digits, `.`, `_`, `-`)", "source")
             return DatasetFile()
         if self._assets is None or not self._read_data:
             return DatasetFile()
-        path = self._assets(match[1], match[2])
-        if path is None:
-            version = f" of version {match[2]}" if match[2] else ""
-            item.problem(f"there is no data asset {match[1]!r}{version}; register it, or name another one", "source")
+        try:
+            path = self._assets(self._use_case, source)
+        except BusinessFailure as error:
+            item.problem(str(error), "source")
             return DatasetFile()
         self._inspect(item, path, path.name)
         return DatasetFile(None, path)

@@ -72,8 +72,8 @@ def load(
             own, as an unpacked bundle does.
         name: the use case that this folder must be; None: any.
         read_data: whether the datasets are read to check their columns; False for a use case that was checked before.
-        assets: (name, version or None for the latest) → a local file of that data asset, or None where there is no
-            such asset; without it, the columns of data assets are not checked.
+        assets: (the use case's name, a source `azureml:…`) → a local file of that data asset, raising BusinessFailure
+            where there is none; without it, data assets and their columns are not checked.
 
     Raises:
         InvalidUseCase: with every problem that was found.
@@ -136,7 +136,7 @@ class _Loader:
             self.used.setdefault(connection, holder("parameters").child("parameters").child(key))
         outside = self.data / name if self.data is not None and name else None
         reader = DataReader(
-            DatasetFiles(self.folder, outside, read_data=self.read_data, assets=self.assets),
+            DatasetFiles(self.folder, outside, use_case=name, read_data=self.read_data, assets=self.assets),
             flow=flow.facts,
             supplied={key.removeprefix("inputs.") for key in parameters if key.startswith("inputs.")},
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.errors import BusinessFailure
 from shared.use_case.load import InvalidUseCase, load
 from tests.unit.use_case_folder import change, loaded, only_problem, problems_of, put, written
 
@@ -102,10 +103,10 @@ def test_what_names_no_data_asset_is_a_problem(folder: Path, source: str) -> Non
 def test_a_data_assets_columns_are_checked_where_a_file_of_it_can_be_had(folder: Path, tmp_path: Path) -> None:
     change(folder, "experiment.yaml", "source: data/train.jsonl", "source: azureml:train:3")
     fetched = put(tmp_path, "fetched.jsonl", '{"txt": "a"}\n')
-    asked: list[tuple[str, str | None]] = []
+    asked: list[tuple[str, str]] = []
 
-    def assets(name: str, version: str | None) -> Path | None:
-        asked.append((name, version))
+    def assets(use_case: str, source: str) -> Path:
+        asked.append((use_case, source))
         return fetched
 
     with pytest.raises(InvalidUseCase, match="'text' is no column of the dataset; did you mean 'txt'"):
@@ -113,13 +114,17 @@ def test_a_data_assets_columns_are_checked_where_a_file_of_it_can_be_had(folder:
     put(tmp_path, "fetched.jsonl", '{"text": "a"}\n')
     use_case = load(folder, "dev", data=folder.parents[1] / "data", assets=assets)
     assert use_case.datasets[0].path is None
-    assert asked == [("train", "3")] * 2
+    assert asked == [("greetings", "azureml:train:3")] * 2
 
 
 def test_a_data_asset_that_is_not_there_is_a_problem(folder: Path) -> None:
     change(folder, "experiment.yaml", "source: data/train.jsonl", "source: azureml:train:3")
-    with pytest.raises(InvalidUseCase, match="there is no data asset 'train' of version 3"):
-        load(folder, "dev", data=folder.parents[1] / "data", assets=lambda name, version: None)
+
+    def assets(use_case: str, source: str) -> Path:
+        raise BusinessFailure(f"{source}: nobody registered it for {use_case}.")
+
+    with pytest.raises(InvalidUseCase, match="source: azureml:train:3: nobody registered it for greetings"):
+        load(folder, "dev", data=folder.parents[1] / "data", assets=assets)
 
 
 # --------------------------------------------------------------------------------------------------------- many-to-many
