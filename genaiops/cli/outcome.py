@@ -27,7 +27,7 @@ MEANING: Final = {
     ExitCode.OK: "done; for watch and submit --wait: the chain succeeded",
     ExitCode.NO: "the answer is no: invalid, failed, rejected, cancelled, superseded, refused, out of date",
     ExitCode.USAGE: "the command line or the settings are wrong",
-    ExitCode.NOT_FOUND: "there is no such chain, use case, report or dead letter",
+    ExitCode.NOT_FOUND: "there is no such chain, use case, report, asset or dead letter",
     ExitCode.TIMED_OUT: "nothing answered in time, or a service cannot be reached; trying again is safe",
     ExitCode.BUG: "an error that nobody expected; --debug shows where",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
