@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final, NoReturn
 from shared.adapters.local.engines import isolation, promptflow_hooks, scheduling
 from shared.adapters.local.engines.after_import import AfterImport
 from shared.adapters.local.engines.contract import Engine, Executable, FlowSource
+from shared.adapters.local.engines.lean_import import import_promptflow
 from shared.adapters.local.engines.load import load, set_environment, step_aside
 from shared.adapters.local.engines.promptflow_hooks import Connections
 from shared.adapters.local.engines.reasons import load_error
@@ -164,8 +165,7 @@ def main(parent: int, scratch: Path, preload: str) -> NoReturn:
     worker.watch_imports()
     if preload == "promptflow":
         try:
-            import promptflow.executor
-            import promptflow.tools  # noqa: F401  # the packaged tools of `llm` nodes
+            import_promptflow()
         except ImportError as error:
             worker.send({"is": "unusable", "reason": f"prompt flow itself cannot be imported: {load_error(error)}"})
             os._exit(1)
