@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
+from heapq import heappop, heappush
 from types import TracebackType
 from typing import Final, Self
 
@@ -29,8 +32,8 @@ log: Final = logging.getLogger("genaiops.lab")
 
 LOCK_S: Final = 24 * 3600.0
 """A handler may take as long as its run does, and nobody renews locks here: there is no other consumer to wait for."""
-_TICK_S: Final = 0.05
-"""How long a thread that found no message waits: scheduled messages come due without anybody sending them."""
+_LOOK_S: Final = 0.25
+"""How often who waits for the chain's end looks, though nothing has happened: whether anything still can."""
 _COMMANDS: Final = (
     Queue.EVALUATION,  # first, so that a run is evaluated before the next one begins
     Queue.EXPERIMENTATION,
@@ -44,7 +47,7 @@ Handler = Callable[[Ports, Delivery], None]
 
 
 class LabBus(MemoryBus):
-    """The bus in memory; whoever waits for a message learns at once that one was sent."""
+    """The bus in memory; whoever waits for a message learns at once that one was sent, or has come due."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         queues = [
@@ -57,17 +60,42 @@ class LabBus(MemoryBus):
             for queue, name in settings.queues.items()
         ]
         super().__init__(queues, clock)
-        self.changed = threading.Condition()
+        self._changed = threading.Condition()
+        self._due: list[datetime] = []
+        """When scheduled messages come due: they do so without anybody sending them. A heap."""
+        self.changes = 0
+        """How often there was something new. To be read before one looks, and given to `wait`."""
 
     def send(self, queue: str, messages: Sequence[OutgoingMessage]) -> None:
         """Send all messages, and wake who waits."""
         super().send(queue, messages)
+        with self._changed:
+            for message in messages:
+                if message.deliver_at is not None:
+                    heappush(self._due, message.deliver_at)
         self.wake()
 
     def wake(self) -> None:
         """Have all who wait look again."""
-        with self.changed:
-            self.changed.notify_all()
+        with self._changed:
+            self.changes += 1
+            self._changed.notify_all()
+
+    def wait(self, seen: int, at_most_s: float | None = None) -> None:
+        """Wait until there is something that was not when `changes` was `seen`, or so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.changes != seen, at_most_s)
+
+    def wait_or_due(self, seen: int) -> None:
+        """As `wait`, and wake the others when a scheduled message comes due. For one thread."""
+        with self._changed:
+            due = self._due[0] if self._due else None
+        left = None if due is None else max(0.0, (due - self._clock.now()).total_seconds())
+        self.wait(seen, left)
+        if due is not None and due <= self._clock.now():
+            with self._changed:
+                heappop(self._due)
+            self.wake()
 
 
 class Pump:
@@ -80,9 +108,10 @@ class Pump:
         self._busy = 0
         self._mutex = threading.Lock()
         # Events in a thread of their own: commands may take all others for minutes, and a chain goes on by its events.
-        steps = [self._events, *[self._commands] * threads]
-        self._threads = [
-            threading.Thread(target=self._work, args=(step,), name="lab-pump", daemon=True) for step in steps
+        # It alone looks at the clock, and wakes the others: if all of them did, their looking would be work.
+        self._threads = [threading.Thread(target=self._work_on_events, name="lab-pump-events", daemon=True)]
+        self._threads += [
+            threading.Thread(target=self._work_on_commands, name="lab-pump", daemon=True) for _ in range(threads)
         ]
 
     def __enter__(self) -> Self:
@@ -106,6 +135,7 @@ class Pump:
         """
         idle = 0
         while True:
+            seen = self._bus.changes
             with suppress(NotFound):
                 chain, _ = chain_store.load(self._ports.blobs, identifier)
                 if chain.status.is_final and not chain.awaiting:
@@ -114,8 +144,7 @@ class Pump:
             if idle > 3:
                 reasons = [f"{letter.reason}: {letter.description}" for letter in dead_letters.listed(self._ports)]
                 raise LabError(f"The chain {identifier} stopped before its end. {' '.join(reasons)}".strip())
-            with self._bus.changed:
-                self._bus.changed.wait(_TICK_S)
+            self._bus.wait(seen, _LOOK_S)
 
     def _has_work(self) -> bool:
         # Busy is asked first: a handler that ends in between has sent its message by then.
@@ -124,16 +153,27 @@ class Pump:
         counts = [self._bus.counts(name) for name in self._ports.settings.queues.values()]
         return any(count.active or count.scheduled or count.dead_letter for count in counts)
 
-    def _work(self, step: Callable[[], bool]) -> None:
+    def _work_on_events(self) -> None:
         while not self._stopping.is_set():
-            try:
-                found = step()
-            except Exception:  # a thread has no caller; without it the chain would stop and say nothing
-                log.exception("a message could not be received")
-                found = False
-            if not found and not self._stopping.is_set():
-                with self._bus.changed:
-                    self._bus.changed.wait(_TICK_S)
+            seen = self._bus.changes
+            if self._found(self._events):
+                self._bus.wake()  # perhaps it was the chain's last
+            elif not self._stopping.is_set():
+                self._bus.wait_or_due(seen)
+
+    def _work_on_commands(self) -> None:
+        while not self._stopping.is_set():
+            seen = self._bus.changes
+            if not self._found(self._commands) and not self._stopping.is_set():
+                self._bus.wait(seen)
+
+    def _found(self, step: Callable[[], bool]) -> bool:
+        try:
+            return step()
+        except Exception:  # a thread has no caller; without it the chain would stop and say nothing
+            log.exception("a message could not be received")
+            time.sleep(_LOOK_S)
+            return False
 
     def _events(self) -> bool:
         """Handle one request, one dead letter, or all events of a session; False if there is none."""
@@ -186,5 +226,6 @@ class Pump:
             log.warning("%s: delivered again", message.message_id, exc_info=True)
             with suppress(Conflict):
                 self._bus.abandon(message)
+            self._bus.wake()
             return
         self._bus.complete(message)

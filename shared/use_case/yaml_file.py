@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ MOST_VALUES: Final = 50_000
 """Values of a file once its aliases are expanded."""
 LONGEST_NUMBER: Final = 1024
 """Bits of a whole number: Python refuses to write very long ones as texts, also in an error's."""
+
+_REMEMBERED: Final = 16 * 1024
+"""Characters of a text whose node graph is kept: that of a larger one takes megabytes."""
 
 Path_ = tuple[str | int, ...]
 _TAG: Final = "tag:yaml.org,2002:"
@@ -99,9 +103,8 @@ def read_yaml_text(
     """As `read_yaml`, of a text that begins on the line `first_line` of the file."""
     text = "\n" * (first_line - 1) + text
     yaml = YAML(typ="safe", pure=True)
-    yaml.Composer = _ShallowComposer
     try:
-        root = yaml.compose(text)
+        root = _composed(text) if len(text) <= _REMEMBERED else _composed.__wrapped__(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
@@ -125,6 +128,15 @@ def read_yaml_text(
         )
         return None
     return Document(file=file, value=reader.value(root, ()), lines=reader.lines)
+
+
+@lru_cache(maxsize=64)
+def _composed(text: str) -> Node | None:
+    """The node graph, which nobody changes. A chain reads the same few files again and again: that took it longest."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _ShallowComposer
+    root: Node | None = yaml.compose(text)
+    return root
 
 
 class _Reader:
