@@ -76,7 +76,8 @@ def show(
     if as_json:
         print_json(facts)
         return
-    for key, value in {**facts, **facts.pop("tags")}.items():
+    tags = facts.pop("tags")
+    for key, value in {**facts, **tags}.items():
         if value:
             say(f"{key.replace('_', ' '):<16}{value}")
     say()
