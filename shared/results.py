@@ -81,6 +81,9 @@ class LineRecord(_Record):
     """Calls of models that the line made, without retries."""
     aggregated: Any = None
     """What the flow's aggregation reads of this line, as JSON; None where nothing is, or where it has no JSON form."""
+    is_tied: bool = False
+    """Whether the aggregation reads something without JSON form: only this run's could, so no other run takes the line.
+    """
     origin: Origin | None = None
     """Set where the line was not run: its result was taken from an earlier run."""
 

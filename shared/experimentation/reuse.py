@@ -173,7 +173,7 @@ class Matches:
         with blobs.open(RESULTS, f"{note.folder}/lines.jsonl") as stream:
             for raw in stream:
                 line = json.loads(raw)
-                if line["status"] != LineStatus.COMPLETED.value:
+                if line["status"] != LineStatus.COMPLETED.value or line.get("is_tied"):
                     continue
                 numbers = wanted.pop(input_key(line["inputs"]), None)
                 if numbers is None:

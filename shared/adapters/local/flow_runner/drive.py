@@ -194,6 +194,7 @@ class Drive:
             attempts=1 + answer["retries"],
             model_calls=answer["model_calls"],
             aggregated=answer.get("aggregated"),
+            is_tied="kept" in answer,
         )
         self._add(record)
         for form in ("aggregated", "kept"):  # as JSON, or where it has no such form as a pickle of this run
