@@ -192,7 +192,9 @@ class _Loader:
         for key in FIXED:
             if block is not None and base is not None and key in block and block.value[key] != base.value.get(key):
                 # Folders of microsoft/genaiops-promptflow-template have such overlays, and it passes over them, too.
-                block.warn(f"an overlay never changes the {key}: it stays {base.value.get(key)!r}; remove this key", key)
+                block.warn(
+                    f"an overlay never changes the {key}: it stays {base.value.get(key)!r}; remove this key", key
+                )
         return block
 
     def top(self, document: Document) -> Block:
