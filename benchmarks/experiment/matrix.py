@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,11 +104,16 @@ def peer_runs(kind: str) -> list[PeerRun]:
     return runs
 
 
-def differences(results: Results, peer: PeerResult) -> list[str]:
-    """Where outputs of a line, or metrics of an evaluation, are not the same on both sides."""
+def differences(
+    results: Results, peer: PeerResult, *, variants: Sequence[str] = (), datasets: Sequence[str] = ()
+) -> list[str]:
+    """Where outputs of a line, or metrics of an evaluation, are not the same on both sides.
+
+    `variants` and `datasets` are those that the client has run; empty: all of them.
+    """
     found = []
-    for variant in results.variants:
-        for dataset in results.datasets:
+    for variant in variants or results.variants:
+        for dataset in datasets or results.datasets:
             name = f"{variant}/{dataset}"
             lines = results.lines(variant, dataset).to_dict("records")
             ours = [_prefixed(line, "outputs.") for line in lines]
