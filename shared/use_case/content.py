@@ -1,20 +1,22 @@
 """What the result of a flow's line follows from, as content: the files that take part, under one digest per choice.
 
 Editing one variant's prompt must change that variant alone, and editing an evaluator no standard flow. So of a DAG only
-the chosen variants count, with their prompts; a prompt that none of them uses is left out, unless Python code names it.
-Everything else in the flow's folder counts, and what the use case's flows share; where code reaches beyond its folder,
-the whole use case does.
+the chosen variants count, with their prompts; a prompt that none of them uses is left out, unless Python code names it
+or opens files at all. Everything else in the flow's folder counts, and what the use case's flows share; where a flow
+reaches beyond its folder, the whole use case does, and with it each dataset that its code names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from shared.digests import file_digest, files_of, json_digest
+from shared.use_case import reach
+from shared.use_case.asked_variables import asked
 from shared.use_case.flow_model import FlowFacts, FlowKind
 from shared.use_case.model import UseCase
 from shared.use_case.problems import Problems
@@ -26,8 +28,7 @@ _INERT_FOLDERS: Final = ("tests", "configs", "environment", "notebooks")
 _INERT_FILES: Final = re.compile(
     r"experiment[^/]*\.ya?ml|readme[^/]*|sample-request\.json|dockerfile|\.[^/]*", re.IGNORECASE
 )
-_BEYOND: Final = re.compile(rb"\.\.[/\\\"']|\.parents?\b.*\.parent\b|\.parents\[[1-9]")
-"""Python code that leaves its folder: `../`, `.parent.parent`, `.parents[1]`."""
+_TEXTS: Final = (".py", ".prompty", ".json", ".yaml", ".yml")
 
 
 class FlowContent:
@@ -55,47 +56,75 @@ class FlowContent:
         return json_digest({"files": kept, "flow": self._materialised(variants)})
 
     @cached_property
+    def asked(self) -> frozenset[str]:
+        """The variables of the process environment that the flow's files ask for."""
+        return asked(self._folder, self.facts)
+
+    def mentioned(self, names: Collection[str]) -> frozenset[str]:
+        """Those of the names that the flow's own files hold as a whole word."""
+        return reach.whole_words(names, _read(self._own, _TEXTS))
+
+    @cached_property
     def _files(self) -> dict[str, str]:
         """Path in the use case folder → digest, of every file that takes part whatever is chosen."""
         root = self._use_case.folder.resolve()
-        everything = dict(files_of(root))
-        own = {name: path for name, path in everything.items() if path.resolve().is_relative_to(self._folder)}
-        others = everything if self._reaches_beyond(own) else self._shared(everything)
-        data = dataset_files(root)
+        others = self._everything if self._reaches_beyond else self._shared()
+        said = b"\n".join([self._code, *_read(self._own, _TEXTS[1:])])
+        data = {path for path in dataset_files(root) if path.name.encode() not in said}
         taken = {
             name: path
-            for name, path in {**others, **own}.items()
+            for name, path in {**others, **self._own}.items()
             if path.resolve() not in data and (path.parent != root or not _INERT_FILES.fullmatch(path.name))
         }
         return {name: file_digest(path) for name, path in sorted(taken.items())}
 
-    def _shared(self, everything: Mapping[str, Path]) -> dict[str, Path]:
+    @cached_property
+    def _everything(self) -> dict[str, Path]:
+        return dict(files_of(self._use_case.folder.resolve()))
+
+    @cached_property
+    def _own(self) -> dict[str, Path]:
+        return {name: path for name, path in self._everything.items() if path.resolve().is_relative_to(self._folder)}
+
+    def _shared(self) -> dict[str, Path]:
         """Files of the use case that belong to no flow in particular."""
         folders = [flow.resolve() for flow in (self._use_case.flow, *(e.flow for e in self._use_case.evaluators))]
         root = self._use_case.folder.resolve()
         folders = [folder for folder in folders if folder != root]
         return {
             name: path
-            for name, path in everything.items()
+            for name, path in self._everything.items()
             if name.split("/")[0] not in (*_INERT_FOLDERS, "flows")
             and not any(path.resolve().is_relative_to(folder) for folder in folders)
         }
 
-    def _reaches_beyond(self, own: Mapping[str, Path]) -> bool:
-        package = re.compile(rb"^\s*(from|import)\s+" + re.escape(self._use_case.name.encode()) + rb"\b", re.MULTILINE)
-        code = [path.read_bytes() for name, path in own.items() if name.endswith(".py")]
-        return any(package.search(text) or _BEYOND.search(text) for text in code)
+    @cached_property
+    def _reaches_beyond(self) -> bool:
+        if any(reach.climbs(text) for text in _read(self._own, (".py",))):
+            return True
+        texts = (*_TEXTS[1:], *PROMPT_ENDINGS[:3])
+        return any(reach.points_upwards(text) for text in _read(self._own, texts)) or any(
+            reach.imports(self._use_case.name, text) for text in _read(self._own, (".py", ".yaml", ".yml"))
+        )
 
     def _unused_prompts(self, variants: Mapping[str, str]) -> set[str]:
         """Prompts of variants that are not chosen, and that no Python code of the flow could mean."""
+        if self._opens_files:
+            return set()
         used = {spec.source for spec in self.facts.chosen(variants).values()}
         offered = {spec.source for specs in self.facts.nodes.values() for spec in specs.values()}
         unused = {source for source in offered - used if source.endswith(PROMPT_ENDINGS)}
         return {source for source in unused if Path(source).name.encode() not in self._code}
 
     @cached_property
+    def _opens_files(self) -> bool:
+        return reach.reads_files([self._code])
+
+    @cached_property
     def _code(self) -> bytes:
-        return b"\n".join(path.read_bytes() for name, path in files_of(self._folder) if name.endswith(".py"))
+        """The Python code that a line may come through."""
+        files = {**self._everything, **self._own} if self._reaches_beyond else self._own
+        return b"\n".join(_read(files, (".py",)))
 
     def _materialised(self, variants: Mapping[str, str]) -> dict[str, Any]:
         """The flow's file with the chosen variants in their nodes' places, and without the others."""
@@ -120,3 +149,7 @@ class FlowContent:
 
     def _name(self, path: Path) -> str:
         return path.resolve().relative_to(self._use_case.folder.resolve()).as_posix()
+
+
+def _read(files: Mapping[str, Path], endings: tuple[str, ...]) -> Iterable[bytes]:
+    return (path.read_bytes() for name, path in files.items() if name.endswith(endings))

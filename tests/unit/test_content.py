@@ -108,6 +108,11 @@ def test_a_prompt_that_code_reads_counts_for_every_variant(folder: Path) -> None
         "from pathlib import Path\nROOT = Path(__file__).parent.parent\n",
         "from pathlib import Path\nROOT = Path(__file__).parents[2]\n",
         'TEXT = open("../evaluation/grade.py").read()\n',
+        "from pathlib import Path\nHERE = Path(__file__).resolve().parent\nROOT = HERE.parent\n",
+        "import os\nROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))\n",
+        "import os\nOTHER = os.path.join(os.path.dirname(__file__), os.pardir, 'evaluation')\n",
+        "import importlib\ngrade = importlib.import_module('greetings.flows.evaluation.grade')\n",
+        "import json, greetings.flows.evaluation.grade\n",
     ],
 )
 def test_code_that_reaches_beyond_its_folder_counts_the_whole_use_case(folder: Path, code: str) -> None:
@@ -115,6 +120,54 @@ def test_code_that_reaches_beyond_its_folder_counts_the_whole_use_case(folder: P
     before = digests(folder)
     put(folder, "flows/evaluation/grade.py", "# rewritten\n" + (folder / "flows/evaluation/grade.py").read_text())
     assert changed(folder, before) == ALL
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from pathlib import Path\nHERE = Path(__file__).resolve().parent\n",
+        "import os\nHERE = os.path.dirname(os.path.abspath(__file__))\n",
+        "from greet import flows\nimport os, re\n",
+    ],
+)
+def test_code_that_stays_in_its_folder_counts_no_other_flow(folder: Path, code: str) -> None:
+    put(folder, "flows/standard/stays.py", code)
+    before = digests(folder)
+    put(folder, "flows/evaluation/grade.py", "# rewritten\n" + (folder / "flows/evaluation/grade.py").read_text())
+    assert changed(folder, before) == EVALUATOR_ALONE
+
+
+def test_a_flow_file_that_names_a_path_outside_counts_the_whole_use_case(folder: Path) -> None:
+    flow = folder / "flows/standard/flow.dag.yaml"
+    put(folder, "flows/standard/flow.dag.yaml", f"{flow.read_text()}\nadditional_includes:\n- ../evaluation/grade.py\n")
+    before = digests(folder)
+    put(folder, "flows/evaluation/grade.py", "# rewritten\n" + (folder / "flows/evaluation/grade.py").read_text())
+    assert changed(folder, before) == ALL
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'def prompt(style):\n    return (FOLDER / f"classify__{style}.jinja2").read_text()\n',
+        "def prompt(file):\n    with open(file) as stream:\n        return stream.read()\n",
+        "from jinja2 import Environment, FileSystemLoader\nPROMPTS = Environment(loader=FileSystemLoader('.'))\n",
+        "TEXTS = sorted(FOLDER.glob('*'))\n",
+    ],
+)
+def test_where_code_opens_files_every_prompt_counts(folder: Path, code: str) -> None:
+    """Their names may come from a parameter or a row."""
+    put(folder, "flows/standard/reads.py", code)
+    before = digests(folder)
+    put(folder, "flows/standard/classify__terse.jinja2", "{{text}} other\n")
+    assert changed(folder, before) == FLOW
+
+
+def test_a_dataset_that_code_reads_is_content(folder: Path) -> None:
+    """Examples for the prompt, for instance: the rows of other datasets are inputs."""
+    put(folder, "flows/standard/few_shot.py", 'EXAMPLES = (ROOT / "data" / "train.jsonl").read_text()  # ../../data\n')
+    before = digests(folder)
+    put(folder, "data/train.jsonl", (folder / "data/train.jsonl").read_text() + "\n")
+    assert changed(folder, before)[:2] == (True, True)
 
 
 def connection(**values: str) -> Connection:
