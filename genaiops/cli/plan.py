@@ -19,9 +19,9 @@ from shared.chain.state import Step
 from shared.use_case.model import Budget
 
 if TYPE_CHECKING:
-    from shared.experimentation.assembly import Surroundings
     from shared.experimentation.frozen import Upload
     from shared.experimentation.plan import Plan, PlannedRun
+    from shared.experimentation.surroundings import Surroundings
     from shared.ports import Ports
     from shared.settings import Settings
     from shared.use_case.model import UseCase
@@ -180,7 +180,7 @@ def _plan(use_case: UseCase, asked: Asked, settings: Settings, ports: Ports | No
 def _surroundings(use_case: UseCase, settings: Settings, ports: Ports | None, scratch: Path) -> Surroundings:
     from shared import model_connections
     from shared.experimentation import prepare
-    from shared.experimentation.assembly import Surroundings
+    from shared.experimentation.surroundings import Surroundings
 
     if ports is not None:
         return prepare.surroundings(ports, use_case, scratch)

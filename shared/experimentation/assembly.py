@@ -11,19 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from shared.connections import Connection
 from shared.datasets.facts import DatasetFacts
 from shared.datasets.mapping import reference
 from shared.digests import json_digest
 from shared.errors import BusinessFailure
 from shared.experimentation.choices import Choice, choices
-from shared.experimentation.configuration import configuration
-from shared.experimentation.frozen import FetchAsset, FrozenDatasets, Upload
+from shared.experimentation.frozen import FrozenDatasets, Upload
 from shared.experimentation.inputs import mapped
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedDataset, PreparedEvaluator
+from shared.experimentation.surroundings import Surroundings
 from shared.use_case.content import FlowContent
 from shared.use_case.flow_facts import flow_facts
-from shared.use_case.flow_model import FlowFacts, FlowKind
 from shared.use_case.model import Dataset, Evaluator, Reuse, UseCase
 from shared.use_case.problems import one_of
 
@@ -31,28 +29,6 @@ LOG: Final = "log"
 """The label of the one cell of a production log, whose flow has run already."""
 MOST_CELLS: Final = 99_999
 """A cell's name has five digits."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What an installation adds to a use case: connections, variables, data assets."""
-
-    connections: Mapping[str, Connection] = field(default_factory=dict)
-    """By name, resolved."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of the use case's flows, resolved."""
-    fetch: FetchAsset | None = None
-    """Fetches a dataset that is a data asset; None: there are none here."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The connections as people read them."""
-        return tuple(connection.shown for connection in self.connections.values())
-
-    def used_by(self, facts: FlowFacts) -> tuple[Connection, ...]:
-        """The connections that a flow may use: those that its nodes name; all of them for code."""
-        named = facts.connections if facts.kind is FlowKind.DAG else tuple(self.connections)
-        return tuple(self.connections[name] for name in named if name in self.connections)
 
 
 @dataclass(frozen=True)
@@ -147,12 +123,9 @@ def prepare(
         data.check_columns(dataset.name, dataset.mappings)
         data.check_rows(dataset.name, dataset.reference or dataset.name)
     content = _content(whole, use_case)
-    used = surroundings.used_by(content.facts)
 
     def configuration_of(choice: Choice, repetition: int) -> str:
-        return configuration(
-            content.digest(choice.variants), choice.parameters, used, surroundings.variables, repetition
-        )
+        return surroundings.configured(content, choice.variants, choice.parameters, repetition)
 
     chosen = choices(content.facts, use_case.parameters, selection, use_case.strategy, use_case.choices)
     chain = PreparedChain(
@@ -260,9 +233,7 @@ def _prepared(
         truth_dataset=truth,
         mappings=dataset.mappings,
         flow_digest=content.whole,
-        configuration=configuration(
-            content.digest({}), {}, surroundings.used_by(content.facts), surroundings.variables
-        ),
+        configuration=surroundings.configured(content, {}, {}),
     )
 
 

@@ -15,10 +15,11 @@ from typing import Any, Final
 from shared.datasets.read import rows
 from shared.evaluation.inputs import evaluator_inputs
 from shared.experimentation import reuse
-from shared.experimentation.assembly import LOG, Preparation, Surroundings, prepare
+from shared.experimentation.assembly import LOG, Preparation, prepare
 from shared.experimentation.estimate import tokens_per_line
 from shared.experimentation.inputs import cell_inputs
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedEvaluator
+from shared.experimentation.surroundings import Surroundings
 from shared.ports import BlobStore
 from shared.use_case.flow_facts import flow_facts
 from shared.use_case.flow_model import FlowFacts, FlowKind

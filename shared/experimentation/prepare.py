@@ -7,6 +7,7 @@ matrix and frozen datasets → `chains/<chain>/prepared.json` → ChainPrepared.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ from shared.experimentation import assembly, budget, frozen
 from shared.experimentation.data_assets import fetch_asset
 from shared.experimentation.matrix import PreparedChain
 from shared.experimentation.supersede import supersede_older
+from shared.experimentation.surroundings import Surroundings
 from shared.ports import Asset, Ports
 from shared.registration.register import BUNDLE, EVIDENCE, EVIDENCE_CHAIN, FLOW_DIGEST, registered_flow
 from shared.use_case import bundle, opened
@@ -144,15 +146,16 @@ def _planned(ports: Ports, chain: Chain, use_case: UseCase, digest: str, scratch
     return preparation
 
 
-def surroundings(ports: Ports, use_case: UseCase, scratch: Path) -> assembly.Surroundings:
+def surroundings(ports: Ports, use_case: UseCase, scratch: Path) -> Surroundings:
     """What this installation adds to the use case; data assets are fetched into `scratch`.
 
     Raises:
         BusinessFailure: a connection or a variable is not configured, or configured wrongly.
     """
-    return assembly.Surroundings(
+    return Surroundings(
         connections=model_connections.resolved(ports.settings, use_case.connections),
         variables=model_connections.variables_of(ports.settings, use_case),
+        environment=os.environ,
         fetch=lambda dataset: fetch_asset(ports, use_case.name, dataset, scratch),
     )
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from shared.digests import json_digest
 from shared.errors import BusinessFailure, Malformed
-from shared.experimentation.assembly import Preparation, Surroundings, build_cells, prepare, prepare_log
+from shared.experimentation.assembly import Preparation, build_cells, prepare, prepare_log
 from shared.experimentation.choices import Choice, choices
 from shared.experimentation.frozen import Upload
 from shared.experimentation.matrix import Cell, PreparedDataset
 from shared.experimentation.plan import counted, plan
+from shared.experimentation.surroundings import Surroundings
 from shared.use_case.flow_facts import FlowFacts, NodeSpec
 from shared.use_case.load import load
 from shared.use_case.model import UseCase
