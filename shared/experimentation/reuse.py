@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, BinaryIO, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -64,8 +65,11 @@ class Known:
 
 
 def input_key(inputs: Mapping[str, Any]) -> bytes:
-    """What equal inputs have in common: 16 bytes of a digest of their canonical JSON."""
-    text = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    """What equal inputs have in common: 16 bytes of a digest of their canonical JSON.
+
+    Inputs have names, so their order means nothing; inside of a value it may: a prompt shows a mapping as it comes.
+    """
+    text = json.dumps(sorted(inputs.items(), key=itemgetter(0)), ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(text.encode("utf-8", errors="replace"), digest_size=16).digest()
 
 
