@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final
 
@@ -103,10 +103,12 @@ def choices(
     wanted = [part.strip() for part in selection.split(",")]
     if wanted in (["defaults"], ["default"]):
         return (space.choice({}, {}),)
-    everything = tuple(_all(space, strategy, listed))
+    everything = tuple(_distinct(_all(space, strategy, listed)))
     if wanted in (["*"], ["all"]):
         return everything
     known = {name for choice in everything for name in choice.names}
+    if selection.strip() in known:  # a name may hold a comma
+        wanted = [selection.strip()]
     for part in wanted:
         if part not in known:
             raise BusinessFailure(
@@ -171,6 +173,20 @@ def _listed(space: Space, listed: tuple[ListedChoice, ...]) -> Iterator[Choice]:
                 f"`strategy` lists one combination twice, as {seen[combination]!r} and {choice.label!r}: remove one."
             )
         seen[combination] = choice.label
+        yield choice
+
+
+def _distinct(found: Iterable[Choice]) -> Iterator[Choice]:
+    """The choices, each with a label of its own: results are told apart by it.
+
+    Two may read alike: the variant `b=c` of the node `a`, and the value `c` of the parameter `a.b`.
+    """
+    seen: set[str] = set()
+    for choice in found:
+        if choice.label in seen:
+            label = f"{choice.label}… {json_digest([dict(choice.variants), dict(choice.parameters)])[:8]}"
+            choice = replace(choice, label=label, names=choice.names | {label})  # noqa: PLW2901
+        seen.add(choice.label)
         yield choice
 
 

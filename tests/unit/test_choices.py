@@ -107,6 +107,23 @@ def test_names_are_case_sensitive() -> None:
         choices(facts, {}, "TERSE")
 
 
+def test_choices_that_read_alike_have_labels_of_their_own() -> None:
+    """Their results would be taken for repetitions of one."""
+    facts, parameters = flow(a=["b=c", "x"]), {"a.b": ("z", "c")}
+    found = choices(facts, parameters, "*")
+    assert [c.label[:6] for c in found] == ["defaul", "a.b=c", "a.b=c…"]
+    assert [choices(facts, parameters, c.label) for c in found[2:]] == [(found[2],)]
+
+    product = choices(flow(), {"p": ("x", "v", "v + q=1"), "q": (0, 1)}, "*", Strategy.PRODUCT)
+    assert len({c.label for c in product}) == len(product) == 6
+
+
+def test_a_name_with_a_comma_can_be_selected_by_itself() -> None:
+    facts = flow(a=["short, sweet", "x"])
+    assert [c.label for c in choices(facts, {}, "short, sweet")] == ["a.short, sweet"]
+    assert [c.label for c in choices(facts, {}, " a.short, sweet ")] == ["a.short, sweet"]
+
+
 @pytest.mark.parametrize(
     ("listed", "says"),
     [
