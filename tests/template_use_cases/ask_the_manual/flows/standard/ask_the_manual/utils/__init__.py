@@ -1,0 +1,1 @@
+__all__ = ["index", "lock", "logging_utils", "oai"]

@@ -1,0 +1,2 @@
+def as_text(value):
+    return str(value)

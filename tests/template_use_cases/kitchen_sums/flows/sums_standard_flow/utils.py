@@ -1,0 +1,2 @@
+def first_line(text):
+    return text.splitlines()[0]

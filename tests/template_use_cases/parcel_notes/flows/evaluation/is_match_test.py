@@ -1,0 +1,3 @@
+from match import match
+
+assert match([], [])

@@ -1,0 +1,6 @@
+from promptflow import tool
+
+
+@tool
+def concat_results(llm_score: str):
+    return {"score": llm_score}

@@ -1,0 +1,2 @@
+import unittest
+import nothing_that_is_installed
