@@ -84,13 +84,14 @@ def test_preparing_takes_no_place_from_others_and_hides_what_is_wrong_until_the_
         runner.start(spec("missing_package", [{}]))
 
 
-def test_only_flows_that_need_prompt_flow_have_a_spare_process(own_runner):
+def test_only_flows_that_need_prompt_flow_have_a_process_that_imports_it_ahead(own_runner):
     runner = own_runner()
     (plain,) = runner.start(spec("code", [{"text": "a"}], flow_file="returns_text.flex.yaml")).lines
     assert plain.status == "completed"
-    assert runner._pool._spare is None
+    nursery = runner._pool._nursery
+    assert (nursery._spare, nursery._template) == (None, None)
     runner.start(acts("a"))
-    assert runner._pool._spare is not None
+    assert (nursery._spare or nursery._template) is not None
 
 
 def test_where_every_line_is_known_and_no_node_aggregates_no_process_is_started(own_runner):

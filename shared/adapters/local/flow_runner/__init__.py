@@ -1,7 +1,8 @@
 """The local flow runner: flows in warm worker processes, one pool per runner, one process per flow.
 
 `runner.py` is the port; it takes a worker from `pool.py`, feeds it lines and spools what comes back. `worker.py` is the
-other side: it runs in its own process, because flow code may exit, leak, hang or import modules of any name.
+other side: it runs in its own process, because flow code may exit, leak, hang or import modules of any name. On Linux
+that process is a copy of one that has imported prompt flow (`nursery.py`, `template.py`, `template_process.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The warm workers: one per flow, connections and environment, at most so many, the least recently used going first.
 
-One spare process, with prompt flow imported and no flow in it, waits for the next flow that needs prompt flow:
-importing takes seconds, loading a flow takes milliseconds. Plain Python needs no spare: its worker is up at once.
+Where a worker comes from is `nursery.py`'s business; here it is given a flow, to runs, and up.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,8 +21,9 @@ from typing import Final
 
 from shared.adapters.local.engines import needs_promptflow
 from shared.adapters.local.flow_runner.limits import CallLimits
+from shared.adapters.local.flow_runner.nursery import Nursery
 from shared.adapters.local.flow_runner.process import WorkerProcess
-from shared.errors import BusinessFailure, GenAIOpsError, Transient
+from shared.errors import GenAIOpsError, Transient
 from shared.ports import RunSpec
 
 _TICK_S: Final = 1.0
@@ -51,22 +51,16 @@ class Pool:
 
     def __init__(self, folder: Path, python: str, size: int, idle_s: float, limits: CallLimits) -> None:
         self.limits = limits
-        self._folder = folder
-        self._python = python
         self._size = size
         self._idle_s = idle_s
         self._changed = threading.Condition()
         self._leases: list[Lease] = []
-        self._spare: Future[WorkerProcess] | None = None
-        self._workers: set[WorkerProcess] = set()
-        """All that live, whatever they are doing."""
+        self._nursery = Nursery(folder, python, limits)
+        self._last_needed = 0.0
+        """When a worker was last asked for, or foreseen."""
         self._numbers = count(1)
         self._closed = threading.Event()
         self._keeper: threading.Thread | None = None
-        # One thread starts all processes and lives as long as the pool: Linux ends a worker with the thread that
-        # started it, and a thread of the functions host may end at any time. It waits for none of them: what takes
-        # seconds are their imports, and those run side by side.
-        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-starter")
 
     def acquire(self, spec: RunSpec, *, private: bool, given_up: Callable[[], bool]) -> Lease | None:
         """A worker that holds the flow; a private one is shared with nobody and ended when it is given back.
@@ -90,7 +84,7 @@ class Pool:
                 lease.ready.set_exception(error)
             else:
                 if preload:
-                    self._keep_a_spare()
+                    self._nursery.keep_a_spare()
         try:
             lease.ready.result()
         except BaseException:
@@ -108,6 +102,14 @@ class Pool:
             if lease is not None:
                 self.release(lease)
 
+    def foresee(self, flow: Path, flow_file: str) -> None:
+        """Begin what takes longest for runs of such a flow: importing prompt flow, where it needs that."""
+        if needs_promptflow(flow, flow_file):
+            with self._changed:
+                self._last_needed = time.monotonic()
+                self._have_keeper()
+            self._nursery.foresee()
+
     def release(self, lease: Lease, *, retire: bool = False) -> None:
         """Give the worker back; `retire` ends it as soon as no other run uses it."""
         with self._changed:
@@ -119,7 +121,7 @@ class Pool:
                 self._leases.remove(lease)
             self._changed.notify_all()
         if ends and lease.ready.exception() is None:
-            self._end(lease.worker, "it was replaced")
+            self._nursery.end(lease.worker, "it was replaced")
 
     def wake(self) -> None:
         """Have all who wait for a place ask again whether their run was given up."""
@@ -131,11 +133,8 @@ class Pool:
         with self._changed:
             self._closed.set()
             self._leases = []
-            self._spare = None
             self._changed.notify_all()
-        self._starter.shutdown(wait=True)  # no worker comes after this: one that was being started is ended by `_start`
-        for worker in list(self._workers):
-            self._end(worker, "the runner was closed")
+        self._nursery.close()
 
     @property
     def closed(self) -> bool:
@@ -157,74 +156,34 @@ class Pool:
                     gone += sorted((lease for lease in idle if lease not in gone), key=lambda i: i.last_used)[:1]
                 for lease in gone:
                     self._leases.remove(lease)
-                    self._end(lease.worker, "another flow needed its place")
+                    self._nursery.end(lease.worker, "another flow needed its place")
                 if len(self._leases) < self._size:
                     lease = Lease(key)
+                    self._last_needed = lease.last_used
                     self._leases.append(lease)
-                    if self._keeper is None:
-                        self._keeper = threading.Thread(target=self._look_after, name="worker-keeper", daemon=True)
-                        self._keeper.start()
+                    self._have_keeper()
                     return lease, True
                 self._changed.wait()
             return None
 
     def _loaded(self, spec: RunSpec, *, preload: bool) -> WorkerProcess:
-        try:
-            worker = self._started(preload=preload)
-        except FileNotFoundError as error:
-            raise BusinessFailure(f"A flow worker cannot be started with {self._python}: {error}.") from error
-        except OSError as error:
-            raise Transient(f"A flow worker cannot be started: {error}.") from error
+        worker = self._nursery.worker(preload=preload)
         try:
             worker.load(spec)
         except BaseException as error:
-            self._end(worker, "it could not load its flow")
+            self._nursery.end(worker, "it could not load its flow")
             if self._closed.is_set():
                 raise Transient("The flow runner was closed.") from error
             raise
         if self._closed.is_set():  # `close` may not have seen it yet
-            self._end(worker, "the runner was closed")
+            self._nursery.end(worker, "the runner was closed")
             raise Transient("The flow runner was closed.")
         return worker
 
-    def _started(self, *, preload: bool) -> WorkerProcess:
-        spare = None
-        if preload:
-            with self._changed:
-                spare, self._spare = self._spare, None
-        if spare is not None:
-            worker = spare.result()
-            if worker.alive:
-                return worker
-            self._end(worker, "it ended before it was needed")
-        with self._changed:
-            if self._closed.is_set():
-                raise Transient("The flow runner is closed.")
-            started = self._starter.submit(self._start, preload=preload)
-        return started.result()
-
-    def _start(self, *, preload: bool) -> WorkerProcess:
-        scratch = self._folder / f"{os.getpid()}-{id(self):x}-{next(self._numbers)}"
-        scratch.mkdir(parents=True)
-        try:
-            worker = WorkerProcess(self._python, scratch, self.limits, preload=preload)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        self._workers.add(worker)
-        if self._closed.is_set():
-            self._end(worker, "the runner was closed")
-        return worker
-
-    def _keep_a_spare(self) -> None:
-        with self._changed:
-            if self._spare is None and not self._closed.is_set():
-                self._spare = self._starter.submit(self._start, preload=True)
-
-    def _end(self, worker: WorkerProcess, because: str) -> None:
-        worker.kill(because)
-        self._workers.discard(worker)
-        shutil.rmtree(worker.scratch, ignore_errors=True)
+    def _have_keeper(self) -> None:
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._look_after, name="worker-keeper", daemon=True)
+            self._keeper.start()
 
     def _look_after(self) -> None:
         while not self._closed.wait(_TICK_S):
@@ -237,10 +196,10 @@ class Pool:
                         lease.worker.kill("it stopped answering: a line held the interpreter and did not let go")
                     elif not lease.users and now - lease.last_used > self._idle_s:
                         self._leases.remove(lease)
-                        self._end(lease.worker, "it was idle")
-                if not self._leases and self._spare is not None and self._spare.done():
-                    self._end(self._spare.result(), "it was idle")
-                    self._spare = None
+                        self._nursery.end(lease.worker, "it was idle")
+                # Under the lock, and with no lease: nobody is about to ask for a worker.
+                if not self._leases and now - self._last_needed > self._idle_s:
+                    self._nursery.end_idle()
 
 
 def clear_left_behind(folder: Path) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import IO, Final, Protocol
 
 from shared.adapters.local.engines.environment import declared_environment, engine_environment
 from shared.adapters.local.flow_runner import protocol
@@ -61,11 +61,42 @@ class Session:
         return answer
 
 
-class WorkerProcess:
-    """A worker. Construct it in a thread that outlives it: Linux kills the worker when that thread ends."""
+class Started(Protocol):
+    """A worker's process, as `subprocess.Popen` has it."""
 
-    def __init__(self, python: str, scratch: Path, limits: CallLimits, *, preload: bool = True) -> None:
-        """`preload` has it import prompt flow at once, which takes seconds; without, only a flow that needs it does."""
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    @property
+    def stderr(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+def started(python: str, scratch: Path, *, preload: bool) -> Started:
+    """A worker's process. Start it in a thread that outlives it: Linux kills the worker when that thread ends.
+
+    `preload` has it import prompt flow at once, which takes seconds; without, only a flow that needs it does.
+    """
+    return subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        [python, "-m", _MODULE, str(os.getpid()), str(scratch), "promptflow" if preload else "plain"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=scratch,
+        env=worker_environment(scratch),
+        start_new_session=True,  # Ctrl-C in the terminal is the host's: it drains first
+    )
+
+
+class WorkerProcess:
+    """A worker, in the process that it is given."""
+
+    def __init__(self, process: Started, scratch: Path, limits: CallLimits) -> None:
+        self._process = process
         self.scratch = scratch
         self.flow: Path | None = None
         self.engine = ""
@@ -80,16 +111,6 @@ class WorkerProcess:
         self._tail = b""
         self._killed_because = ""
         self._ended = False
-        _write_engine_settings(scratch / "promptflow")
-        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [python, "-m", _MODULE, str(os.getpid()), str(scratch), "promptflow" if preload else "plain"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=scratch,
-            env=_environment(scratch),
-            start_new_session=True,  # Ctrl-C in the terminal is the host's: it drains first
-        )
         self._drain = threading.Thread(target=self._drain_output, name="worker-output", daemon=True)
         self._drain.start()
         threading.Thread(target=self._read_answers, name="worker-answers", daemon=True).start()
@@ -277,20 +298,18 @@ class WorkerProcess:
             self._tail = (self._tail + data)[-_TAIL:]
 
 
-def _environment(scratch: Path) -> Mapping[str, str]:
-    """The worker's environment: prompt flow kept quiet and apart."""
+def worker_environment(scratch: Path) -> Mapping[str, str]:
+    """A worker's environment: prompt flow kept quiet and apart, in a home of its own that is made under `scratch`."""
+    home = scratch / "promptflow"
+    home.mkdir(parents=True, exist_ok=True)
+    # Without these prompt flow phones home and starts a service (port 23333) that outlives everybody.
+    home.joinpath("pf.yaml").write_text("telemetry:\n  enabled: false\ntrace:\n  destination: none\n", encoding="utf-8")
     return {
         **engine_environment(),
         "PYTHONPATH": str(_ROOT),
         "PYTHONIOENCODING": "utf-8:backslashreplace",
         "PYTHONFAULTHANDLER": "1",
-        "PF_HOME_DIRECTORY": str(scratch / "promptflow"),
+        "PF_HOME_DIRECTORY": str(home),
         "PF_LOGGING_LEVEL": "CRITICAL",
         "PF_SKIP_SERIALIZATION_CHECK": "true",  # outputs are checked once, by us
     }
-
-
-def _write_engine_settings(home: Path) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    # Without these prompt flow phones home and starts a service (port 23333) that outlives everybody.
-    home.joinpath("pf.yaml").write_text("telemetry:\n  enabled: false\ntrace:\n  destination: none\n", encoding="utf-8")

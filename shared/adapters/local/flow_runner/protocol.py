@@ -18,6 +18,9 @@ _LENGTH: Final = struct.Struct(">I")
 LIMIT: Final = 512 * 1024 * 1024
 """Bytes of one message: an output beyond it fails its line."""
 
+LARGEST_PACKET: Final = 1 << 20
+"""Bytes of one message to the template or from it."""
+
 Message = dict[str, Any]
 
 _ANSWERS: Final[dict[str, dict[str, type]]] = {

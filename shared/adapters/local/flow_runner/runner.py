@@ -84,6 +84,12 @@ class LocalFlowRunner:
                 return
         threading.Thread(target=self._pool.warm, args=(spec,), name="flow-load", daemon=True).start()
 
+    def foresee(self, flow: Path, flow_file: str) -> None:
+        """Learn, before anything else of it is known, that runs of such a flow will come."""
+        with self._lock:
+            if not self._closed:
+                self._pool.foresee(flow, flow_file)
+
     def start(self, spec: RunSpec) -> RunOutcome:
         """Start the run, or find the one of that name; RUNNING if it does not end soon.
 

@@ -145,7 +145,7 @@ class Worker:
             self.send({"is": "beat"})
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Let Linux kill this process when the parent's thread ends; elsewhere the end of the pipe does."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -159,7 +159,7 @@ def main(parent: int, scratch: Path, preload: str) -> NoReturn:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    _die_with_parent(parent)
+    die_with_parent(parent)
     worker = Worker(answers, scratch)
     isolation.streams_per_thread()
     worker.watch_imports()
