@@ -197,6 +197,10 @@ class _Equipment:
         if self._runner is None:
             self._runner = LocalFlowRunner(self._home, grace_s=_GRACE_S, max_runs=THREADS)
             self._stack.callback(self._runner.close)
+            # What takes longest begins before anything is made ready for it.
+            self._runner.foresee(use_case.flow, use_case.flow_file)
+            for evaluator in use_case.evaluators:
+                self._runner.foresee(evaluator.flow, evaluator.flow_file)
         port = self._stand_in.port if self._stand_in is not None else self._configured.stand_in_port
         here = replace(self._configured, profile="local", home=self._home, stand_in_port=port, look_seconds=1)
         clock = SystemClock()

@@ -7,6 +7,7 @@ Rows are streamed from the frozen dataset, mapped to the flow's inputs, handed t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import assert_never
 
@@ -34,7 +35,7 @@ def run_cell(ports: Ports, chain: Chain, command: RunCell) -> RunFinished | Look
     record = result_store.record(ports.blobs, folder)
     if record is None:
         name = f"{chain.id}-{cell.name}"
-        outcome = ended(ports, name, lambda: _spec(ports, chain, prepared, cell, name), look=command.look)
+        outcome = ended(ports, name, lambda: _begun(ports, chain, prepared, cell, name), look=command.look)
         if isinstance(outcome, LookAgain):
             return outcome
         record = stored(ports, folder, outcome)
@@ -114,6 +115,31 @@ def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
     record = tally.added_to(outcome.record, known)
     result_store.write_record(ports.blobs, folder, record)
     return record
+
+
+def _begun(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name: str) -> RunSpec:
+    """The run to start. Where it has lines to run, the runner learns of the evaluations that will follow."""
+    spec = _spec(ports, chain, prepared, cell, name)
+    if spec.known_count < prepared.dataset(cell.dataset).rows:
+        use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
+        flows = {evaluator.name: evaluator for evaluator in use_case.evaluators}
+        for evaluator in prepared.evaluators_of(cell.dataset):
+            flow = flows[evaluator.evaluator]
+            ports.runner.prepare(
+                replace(
+                    spec,
+                    flow=flow.flow,
+                    flow_file=flow.flow_file,
+                    flow_digest=evaluator.flow_digest,
+                    lines=(),
+                    line_numbers=None,
+                    known_lines=(),
+                    known_count=0,
+                    variants={},
+                    parameters={},
+                )
+            )
+    return spec
 
 
 def _spec(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name: str) -> RunSpec:
