@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from genaiops.cli import wiring
 from genaiops.cli.outcome import WrongUsage
-from genaiops.cli.output import first_line, plural, print_json, print_table, say, when
+from genaiops.cli.output import plural, print_json, print_table, say, when
 from shared.errors import NotFound
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ Kind = Literal["data", "model"]
 """`AssetKind`, spelled out; a test holds the two together."""
 KindOption = Annotated[Kind | None, typer.Option(help="data (datasets) or model (flows); default: both.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+LONGEST = 60
+"""Characters of a description in the list; `show` has all of it."""
 
 group = typer.Typer(no_args_is_help=True, help="What is registered: data assets, and flows as models.")
 
@@ -48,11 +52,8 @@ def list_(
     elif not found:
         say("Nothing is registered. A ci chain registers its datasets and its flow, `assets register` a file.")
     else:
-        rows = (
-            (a.name, a.kind, a.version, a.tags.get("rows"), when(a.registered_at), a.tags.get("chain"), _about(a))
-            for a in found
-        )
-        print_table(("name", "kind", "version", "rows", "registered", "by chain", "what it is"), rows)
+        rows = ((a.name, a.kind, a.version, a.tags.get("rows"), when(a.registered_at), _about(a)) for a in found)
+        print_table(("name", "kind", "version", "rows", "registered", "what it is"), rows)
 
 
 @group.command()
@@ -140,7 +141,7 @@ def _facts(asset: Asset) -> dict[str, Any]:
 
 
 def _about(asset: Asset) -> str:
-    return first_line(asset.description or asset.tags.get("source", ""))
+    return shorten(asset.description or asset.tags.get("source", ""), LONGEST, placeholder=" …")
 
 
 def _use(asset: Asset) -> str:
