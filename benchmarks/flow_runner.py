@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.experiment.peer import PeerRun, run_peer
 from shared.adapters.local.flow_runner import LocalFlowRunner
 from shared.connections import Connection
 from shared.ports import RunSpec
@@ -59,24 +60,12 @@ def latency_server(latency_ms: float) -> Iterator[str]:
 
 
 def peer(flow: Path, data: Path, url: str, home: Path) -> float:
-    """Seconds that `PFClient.run` takes, imports not counted."""
-    home.mkdir()
-    (home / "pf.yaml").write_text("telemetry:\n  enabled: false\ntrace:\n  destination: none\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.pfclient_run", str(flow), str(data), url],
-        env={**os.environ, "PF_HOME_DIRECTORY": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    results = [line.removeprefix("RESULT ") for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if not results:
-        raise SystemExit(f"PFClient.run failed:\n{done.stderr[-3000:]}")
-    result = json.loads(results[0])
+    """Seconds that `PFClient.run` takes with its own settings (4 worker processes), imports not counted."""
+    done = run_peer([PeerRun("run", str(flow), str(data), {"ticket": "${data.ticket}"})], url, home)
     expected = len(data.read_text().splitlines())
-    if result["completed"] != expected:
-        raise SystemExit(f"PFClient.run completed {result['completed']} of {expected} lines")
-    return float(result["seconds"])
+    if len(done.outputs["run"]) != expected:
+        raise SystemExit(f"PFClient.run completed {len(done.outputs['run'])} of {expected} lines")
+    return done.seconds
 
 
 def main() -> None:
