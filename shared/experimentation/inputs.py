@@ -1,4 +1,4 @@
-"""The inputs of a cell's lines: the dataset's rows through its mappings, with the cell's own inputs in their place."""
+"""What rows become: a cell's inputs through its mappings, with the cell's own inputs in their place; a log's lines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from shared.datasets import mapping
 from shared.experimentation.matrix import Cell, PreparedDataset
+from shared.results import LineRecord, LineStatus
 
 INPUTS: Final = "inputs."
 """Begins the parameters that take the place of a mapping."""
@@ -23,3 +24,11 @@ def cell_inputs(dataset: PreparedDataset, cell: Cell, data: Iterable[dict[str, o
     mappings = mapped(dataset.mappings, cell.parameters)
     for number, row in enumerate(data):
         yield mapping.apply(mappings, row, line=number, dataset=dataset.name)
+
+
+def log_lines(data: Iterable[dict[str, object]]) -> Iterator[LineRecord]:
+    """The rows of a production log as the lines of a run: they hold what went into the flow and what came out."""
+    return (
+        LineRecord(line=number, status=LineStatus.COMPLETED, inputs=row, outputs=row, attempts=0)
+        for number, row in enumerate(data)
+    )

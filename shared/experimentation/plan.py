@@ -7,7 +7,7 @@ the chain finds them (`reuse.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -17,10 +17,11 @@ from shared.evaluation.inputs import evaluator_inputs
 from shared.experimentation import reuse
 from shared.experimentation.assembly import LOG, Preparation, prepare
 from shared.experimentation.estimate import tokens_per_line
-from shared.experimentation.inputs import cell_inputs
+from shared.experimentation.inputs import cell_inputs, log_lines
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedEvaluator
 from shared.experimentation.surroundings import Surroundings
 from shared.ports import BlobStore
+from shared.results import LineRecord
 from shared.use_case.flow_facts import flow_facts
 from shared.use_case.flow_model import FlowFacts, FlowKind
 from shared.use_case.model import Evaluator, UseCase
@@ -156,31 +157,30 @@ class _Counter:
 
     def _run(self, cell: Cell) -> PlannedRun:
         lines = self.chain.dataset(cell.dataset).rows
+        evaluators = self.chain.evaluators_of(cell.dataset)
         if cell.label == LOG:
-            evaluations = tuple(self._evaluation(cell, e, lines, None) for e in self.chain.evaluators_of(cell.dataset))
-            return PlannedRun(cell, lines, 0, evaluations)
+            logged = tuple(self._evaluation(cell, e, lines, log_lines(self._rows(cell.dataset))) for e in evaluators)
+            return PlannedRun(cell, lines, 0, logged)
         found = self._notes(cell.configuration, cell.digest)
         with reuse.matched(self.blobs, found, self._inputs(cell)) as matches:
             known = matches.known.count
-            evaluations = tuple(
-                self._evaluation(cell, e, lines, matches) for e in self.chain.evaluators_of(cell.dataset)
-            )
-        calls = self.flow.facts.model_calls(lines - known, cell.variants) if lines > known else 0
+            evaluations = tuple(self._evaluation(cell, e, lines, matches.lines()) for e in evaluators)
+        calls = self.flow.facts.model_calls(lines - known, cell.variants)  # nodes that aggregate call in any case
         per_line = _measured(found) or self.flow.tokens(
             cell.variants, cell.parameters, self.characters.get(cell.dataset, 0.0)
         )
         return PlannedRun(cell, lines, calls, evaluations, known, round(per_line * (lines - known)))
 
     def _evaluation(
-        self, cell: Cell, evaluator: PreparedEvaluator, lines: int, matches: reuse.Matches | None
+        self, cell: Cell, evaluator: PreparedEvaluator, lines: int, ended: Iterable[LineRecord]
     ) -> PlannedEvaluation:
-        """Only lines whose run is reused can be told beforehand: of others, nobody knows the outputs yet."""
+        """Only lines that have `ended` can be told beforehand: of others, nobody knows the outputs yet."""
         flow = self.evaluators[evaluator.evaluator]
         found = self._notes(evaluator.configuration, reuse.evaluation_digest(self.chain, cell, evaluator))
         known = 0
-        if found and matches is not None:
+        if found:
             truth = self.chain.dataset(evaluator.truth_dataset)
-            inputs = evaluator_inputs(evaluator, truth, self._rows(truth.name), matches.lines())
+            inputs = evaluator_inputs(evaluator, truth, self._rows(truth.name), ended)
             with reuse.matched(self.blobs, found, inputs) as evaluated:
                 known = evaluated.known.count
         calls = flow.facts.model_calls(lines - known, {})

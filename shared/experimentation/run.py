@@ -18,12 +18,12 @@ from shared.chain.state import Chain
 from shared.datasets.read import rows
 from shared.errors import BusinessFailure, NotFound
 from shared.experimentation import reuse
-from shared.experimentation.inputs import INPUTS, cell_inputs
+from shared.experimentation.inputs import INPUTS, cell_inputs, log_lines
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedDataset
 from shared.experimentation.progress import ProgressNotes
 from shared.experimentation.tally import Tally
 from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
-from shared.results import LineRecord, LineStatus, RunRecord, cell_folder
+from shared.results import RunRecord, cell_folder
 from shared.use_case.opened import open_use_case
 
 
@@ -61,11 +61,7 @@ def import_log(ports: Ports, chain: Chain, command: ImportLog) -> RunFinished:
             ended_at=now,
             engine="production log",
         )
-        lines = (
-            LineRecord(line=number, status=LineStatus.COMPLETED, inputs=row, outputs=row, attempts=0)
-            for number, row in enumerate(dataset_rows(ports, dataset))
-        )
-        result_store.write(ports.blobs, folder, record, lines)
+        result_store.write(ports.blobs, folder, record, log_lines(dataset_rows(ports, dataset)))
     return _finished(ports, command, prepared, cell, record)
 
 

@@ -17,8 +17,11 @@ import pytest
 from shared import chain_store, result_store
 from shared.adapters.local.flow_runner import LocalFlowRunner
 from shared.chain.state import ChainStatus
+from shared.experimentation.plan import plan
+from shared.experimentation.prepare import surroundings
 from shared.results import cell_folder, evaluation_folder
 from shared.use_case import bundle
+from shared.use_case.opened import open_use_case
 from tests.memory_world import World
 
 EXPERIMENT = """\
@@ -179,19 +182,25 @@ def published(world: World, files: Mapping[str, str], folder: Path) -> str:
 def result(world: World, request_id: str, digest: str, *, fresh: bool) -> tuple[dict[str, Any], int]:
     """Everything that a chain says of its lines and metrics, and how many lines it did not run."""
     world.clock.advance(100)
+    use_case = open_use_case(world.ports, digest, "riddles", "dev")
+    planned = plan(use_case, "*", surroundings(world.ports, use_case, world.settings.home), world.blobs, fresh=fresh)
     chain = world.request("pr", "riddles", request_id, bundle=digest, fresh=fresh)
     world.pump()
     assert world.chain(chain).status is ChainStatus.SUCCEEDED, world.log(chain)
     prepared = chain_store.read_prepared(world.blobs, chain)
+    assert [run.cell for run in planned.runs] == list(prepared.cells)
     found: dict[str, Any] = {}
     reused = 0
-    for cell in prepared.cells:
+    for cell, run in zip(prepared.cells, planned.runs, strict=True):
+        counted = {"run": run.reused, **{evaluation.evaluator: evaluation.reused for evaluation in run.evaluations}}
         folders = {"run": cell_folder(chain, cell.name)}
         folders |= {e.evaluator: evaluation_folder(chain, cell.name, e.evaluator) for e in prepared.evaluators}
         for name, folder in folders.items():
             record = result_store.record(world.blobs, folder)
             assert record is not None
             reused += record.reused_lines
+            # What evaluations of lines that are run will find, nobody knows before they have run.
+            assert counted[name] == record.reused_lines or (name != "run" and counted[name] < record.reused_lines)
             lines = [
                 (line.line, line.status.value, json.dumps([line.inputs, line.outputs]), line.error)
                 for line in result_store.lines(world.blobs, folder)
