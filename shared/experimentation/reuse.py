@@ -201,8 +201,7 @@ class Matches:
     @property
     def known(self) -> Known:
         """What was found."""
-        origins = sorted(self.taken.values(), key=lambda origin: origin.ended_at, reverse=True)
-        return Known(len(self._places), tuple(origins), frozenset(self._places))
+        return Known(len(self._places), _newest_first(self.taken), frozenset(self._places))
 
     def raw(self) -> Iterator[bytes]:
         """The lines in ascending order, as JSON."""
@@ -230,12 +229,31 @@ def pin(blobs: BlobStore, folder: str, found: list[Note], inputs: Numbered) -> K
         with tempfile.TemporaryFile() as content:
             content.writelines(matches.raw())
             content.seek(0)
-            blobs.write(RESULTS, f"{folder}/{PINNED_LINES}", content)
+            try:
+                blobs.write(RESULTS, f"{folder}/{PINNED_LINES}", content, if_absent=True)
+            except Conflict:
+                # Another delivery was faster, or died before it came to the next step. It may have found other lines:
+                # what it has written counts, so that all deliveries say the same.
+                known = _known(pinned_lines(blobs, folder))
     # Written last: its presence means that the lines are complete.
     origins = [origin.model_dump(mode="json") for origin in known.origins]
     said = {"origins": origins, "ranges": list(_ranges(known.numbers))}
     blobs.write(RESULTS, f"{folder}/{PINNED}", json.dumps(said).encode())
     return known
+
+
+def _known(lines: Iterable[LineRecord]) -> Known:
+    numbers, taken = [], dict[str, Origin]()
+    for line in lines:
+        assert line.origin is not None  # as it was pinned
+        numbers.append(line.line)
+        before = taken.get(line.origin.run)
+        taken[line.origin.run] = line.origin.model_copy(update={"lines": before.lines + 1 if before else 1})
+    return Known(len(numbers), _newest_first(taken), frozenset(numbers))
+
+
+def _newest_first(taken: Mapping[str, Origin]) -> tuple[Origin, ...]:
+    return tuple(sorted(taken.values(), key=lambda origin: origin.ended_at, reverse=True))
 
 
 def pinned(blobs: BlobStore, folder: str) -> Known | None:

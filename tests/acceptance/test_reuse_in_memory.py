@@ -12,6 +12,7 @@ from shared.chain.messages import DatasetUpload
 from shared.chain.state import ChainStatus
 from shared.experimentation import reuse
 from shared.results import cell_folder, evaluation_folder
+from shared.use_case.model import Reuse
 from tests.memory_world import World, accuracy, exact, small_flow
 
 QUESTIONS = "data/questions.jsonl"
@@ -266,13 +267,40 @@ def test_a_death_at_any_step_of_a_chain_that_reuses_changes_nothing(world, tmp_p
             assert story(step, after)[1] == expected, (step, after)
 
 
+def test_two_deliveries_that_pin_at_once_come_to_know_the_same_lines(world):
+    """The second has found more: a run that ended meanwhile. What the first wrote counts, or lines would be missing."""
+    ended(world, "a", bundle=world.publish_use_case({QUESTIONS: rows(1)}), variants="defaults")
+    more = world.publish_use_case({QUESTIONS: rows(1, 2)})
+    chain = ended(world, "b", bundle=more, variants="defaults")
+    cell = chain_store.read_prepared(world.blobs, chain).cells[0]
+    inputs = [{"question": f"question {number}"} for number in (1, 2, 3)]
+    later = reuse.notes(world.blobs, cell.configuration, Reuse.LINES)
+    earlier = [note for note in later if not note.folder.startswith(chain)]
+    assert (len(later), len(earlier)) == (2, 1)
+
+    class Late:
+        """A store in which the first delivery pins its lines while the second is about to."""
+
+        def __getattr__(self, name):
+            return getattr(world.blobs, name)
+
+        def write(self, *args, **options):
+            self.write = world.blobs.write
+            assert reuse.pin(world.blobs, "c/00000", earlier, list(enumerate(inputs))).numbers == {0}
+            world.blobs.delete("results", f"c/00000/{reuse.PINNED}")  # it has not come to that yet
+            return world.blobs.write(*args, **options)
+
+    second = reuse.pin(Late(), "c/00000", later, list(enumerate(inputs)))
+    assert second.numbers == {0}
+    assert reuse.pinned(world.blobs, "c/00000") == second
+    assert [line.line for line in reuse.pinned_lines(world.blobs, "c/00000")] == [0]
+
+
 def test_notes_of_a_configuration_are_found_the_newest_first_and_bounded(world):
     bundle = world.publish_use_case({QUESTIONS: rows(1)})
     chains = [ended(world, f"n{n}", bundle=bundle, variants="defaults", fresh=True) for n in range(25)]
     prepared = chain_store.read_prepared(world.blobs, chains[-1])
     cell = prepared.cells[0]
-    from shared.use_case.model import Reuse
-
     found = reuse.notes(world.blobs, cell.configuration, Reuse.LINES)
     assert len(found) == reuse.MOST_RUNS
     assert [note.run.split("-0000")[0] for note in found] == chains[::-1][: reuse.MOST_RUNS]
