@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.xdist_group("template-use-cases"), pytest.mark.timeout
 WARNINGS = {
     "ask_the_manual": {
         ("experiment.yaml", "datasets[0].mappings.math_question"),
+        ("experiment.yaml", "evaluators[0].datasets[0].mappings.documents"),
         ("experiment.pr.yaml", "datasets[0].mappings.math_question"),
     },
     "kitchen_sums": {("experiment.pr.yaml", "name")},
@@ -125,6 +126,7 @@ def test_extraction_is_matched_by_variant_whatever_lies_beside_it(template: Temp
         ("default", "parcel_notes_train", 5, 0),
         ("NER_LLM.None_Said", "parcel_notes_train", 5, 0),
     ]
+    assert results.models == (f"aoai: {template.model.url}",), "the overlay of dev lists one connection"
     for variant, exact, partial in (("default", 0.8, 1.0), ("NER_LLM.None_Said", 0.6, 0.8)):
         lines = results.lines(variant, "parcel_notes_train")
         found = [match["exact_match"] for match in lines["matcher.match_cnt"]]
@@ -166,6 +168,8 @@ def test_each_line_gets_what_its_own_program_printed(template: Template) -> None
     assert metrics["sums_evaluation_flow.accuracy"] == round(4 / 6, 2)
     assert metrics["sums_evaluation_flow.error_rate"] == round(1 / 6, 2)
     assert (metrics["failed"], metrics["model_calls"]) == (0, 6)
+    unused = "kitchen_sums_training: stand-in model (rules, not an LLM)"
+    assert results.models == (f"aoai: {template.model.url}", unused), "an entry that no flow uses disturbs nothing"
 
 
 # --------------------------------------------------------------------------------------------------------- a function

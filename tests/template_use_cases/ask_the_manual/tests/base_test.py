@@ -1,0 +1,2 @@
+import os
+import chat_client_that_nobody_has_here

@@ -1,0 +1,1 @@
+import pandas_that_nobody_has_here

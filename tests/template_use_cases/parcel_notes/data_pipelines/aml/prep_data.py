@@ -1,0 +1,1 @@
+import sdk_that_nobody_has_here
