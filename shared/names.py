@@ -33,13 +33,18 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 digest in lower-case hexadecimal."""
 
 
+def is_name(text: str) -> bool:
+    """Whether it is allowed as a name."""
+    return re.fullmatch(NAME_PATTERN[1:-1], text) is not None
+
+
 def checked(name: str, what: str) -> str:
     """Return `name` if it is allowed.
 
     Raises:
         InvalidName: naming `what`, the value and the rule.
     """
-    if not re.fullmatch(NAME_PATTERN[1:-1], name):
+    if not is_name(name):
         raise InvalidName(f"{what} {name!r} is not a valid name: a name has {NAME_RULE}.")
     return name
 

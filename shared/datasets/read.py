@@ -85,7 +85,9 @@ def _json_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, Row]]:
         except RecursionError:
             raise _too_deep(name, number) from None
         except ValueError as error:
-            raise Malformed(f"{name}, line {number}: is not valid JSON ({error}); correct or remove it.") from error
+            # The decoder counts lines of its own, in the one line that it was given.
+            said = f"{error.msg}, column {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
+            raise Malformed(f"{name}, line {number}: is not valid JSON ({said}); correct or remove it.") from error
         if not isinstance(row, dict):
             raise Malformed(f"{name}, line {number}: is {_kind(row)}; expected one JSON object with a key per column.")
         if text.count("{") + text.count("[") > DEEPEST and is_deeper(row):

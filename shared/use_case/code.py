@@ -6,6 +6,8 @@ Nothing is imported and nothing is run: a flow's code runs in its own process on
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,14 +35,29 @@ class Definition:
 
 def parsed(path: Path, file: str, problems: Problems) -> ast.Module | None:
     """A module's syntax tree; None if it has none, with the reason in `problems` (`file` is the name they show)."""
+    content = b""
     try:
-        return ast.parse(path.read_bytes())
+        content = path.read_bytes()
+        tree = ast.parse(content)
+        # The parser passes over bytes in comments that are not of the file's encoding; `import` refuses them.
+        content.decode(tokenize.detect_encoding(io.BytesIO(content).readline)[0])
     except OSError as error:
         problems.add(file, 0, "code", f"cannot be read ({error.strerror}); expected a Python file at this path")
-    except SyntaxError as error:
-        problems.add(file, error.lineno or 0, "code", f"is not valid Python: {error.msg}")
-    except (ValueError, RecursionError, MemoryError) as error:
-        problems.add(file, 0, "code", f"is not valid Python: {str(error)[:200] or 'it is nested too deeply'}")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = f"byte 0x{content[error.start]:02x} is not {error.encoding.upper()}"
+        problems.add(file, line, "code", f"{byte}; save the file in UTF-8 encoding")
+    except (SyntaxError, ValueError) as error:
+        if b"\0" in content:  # which parsers tell in different ways, and without the line
+            problems.add(file, content.count(b"\n", 0, content.index(b"\0")) + 1, "code", "holds a NUL; remove it")
+        else:
+            line = (error.lineno if isinstance(error, SyntaxError) else None) or 0
+            said = error.msg if isinstance(error, SyntaxError) else str(error)[:200]
+            problems.add(file, line, "code", f"is not valid Python: {said}")
+    except (RecursionError, MemoryError):
+        problems.add(file, 0, "code", "is not valid Python: it is nested too deeply")
+    else:
+        return tree
     return None
 
 
@@ -83,33 +100,47 @@ def names_in(module: ast.Module) -> list[str]:
     return [s.name for s in statements(module.body) if isinstance(s, kinds) and not s.name.startswith("_")]
 
 
-def find(name: str, module: ast.Module, file: Path, folder: Path, hops: int = MOST_HOPS) -> Definition | None:
+def find(name: str, module: ast.Module, file: Path, folder: Path) -> Definition | None:
     """What `name` means in a module, through imports from other files of the folder; None: nothing defines it."""
-    found: Definition | None = None
-    for statement in statements(module.body):
-        match statement:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if statement.name == name:
-                found = Definition(statement, module, file)
-            case ast.ImportFrom():
-                for alias in statement.names:
-                    if alias.name == "*" or (alias.asname or alias.name) == name:
-                        other = _imported(statement, name if alias.name == "*" else alias.name, file, folder, hops)
-                        found = other or found or Definition(None, module, file)
-            case ast.Import() if any((a.asname or a.name.partition(".")[0]) == name for a in statement.names):
-                found = Definition(None, module, file)
-            case ast.Assign() | ast.AnnAssign():
-                targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-                if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+    return _Search(folder).find(name, module, file, MOST_HOPS)
+
+
+class _Search:
+    """One search. It asks each file for a name once: files that import `*` from each other have no end of ways."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._asked: set[tuple[Path, str]] = set()
+
+    def find(self, name: str, module: ast.Module, file: Path, hops: int) -> Definition | None:
+        """What the name means here; where it is defined more than once, the last time counts."""
+        found: Definition | None = None
+        for statement in statements(module.body):
+            match statement:
+                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if statement.name == name:
+                    found = Definition(statement, module, file)
+                case ast.ImportFrom():
+                    for alias in statement.names:
+                        if alias.name == "*" or (alias.asname or alias.name) == name:
+                            other = self._imported(statement, name if alias.name == "*" else alias.name, file, hops)
+                            found = other or found or Definition(None, module, file)
+                case ast.Import() if any((a.asname or a.name.partition(".")[0]) == name for a in statement.names):
                     found = Definition(None, module, file)
-            case _:
-                pass
-    return found
+                case ast.Assign() | ast.AnnAssign():
+                    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                    if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                        found = Definition(None, module, file)
+                case _:
+                    pass
+        return found
 
-
-def _imported(statement: ast.ImportFrom, name: str, file: Path, folder: Path, hops: int) -> Definition | None:
-    path = next(iter(_files_of(statement, file, folder)), None)
-    module = parsed(path, path.name, Problems()) if path is not None and hops else None
-    return find(name, module, path, folder, hops - 1) if module is not None and path is not None else None
+    def _imported(self, statement: ast.ImportFrom, name: str, file: Path, hops: int) -> Definition | None:
+        path = next(iter(_files_of(statement, file, self._folder)), None)
+        if path is None or not hops or (path, name) in self._asked:
+            return None
+        self._asked.add((path, name))
+        module = parsed(path, path.name, Problems())
+        return self.find(name, module, path, hops - 1) if module is not None else None
 
 
 def _files_of(statement: ast.stmt, file: Path, folder: Path) -> Iterator[Path]:

@@ -149,7 +149,7 @@ class _FlowReader:
             self.problem(path, f"{value!r} lies outside the flow's folder; put the file there")
             return None
         if not target.is_file():
-            there = (p.name for p in self.folder.iterdir() if p.suffix == target.suffix)
+            there = (p.name for p in self.folder.iterdir() if p.suffix == target.suffix and p.is_file())
             self.problem(path, one_of(value, there, "file of the flow's folder"))
             return None
         if wrong := fault(kind, target):

@@ -45,7 +45,7 @@ def read_flow(flow: Path, flow_file: str, problems: Problems, *, shown: str) -> 
     facts: FlowFacts | None = None
     try:
         facts = _read(flow, flow_file, problems, shown)
-    except RecursionError:  # a sum of a thousand terms, or as many `elif`, is a tree of that depth
+    except (RecursionError, MemoryError):  # a sum of a thousand terms, or as many `elif`, is a tree of that depth
         problems.add(shown, 0, "code", "its Python code is nested too deeply to be read; split long expressions")
     return facts if problems.count == before else None
 

@@ -66,7 +66,7 @@ def _below(root: Path, written: str) -> Path | None:
     try:
         target = (root / written).resolve()
         return target if target.is_relative_to(root.resolve()) and target.exists() else None
-    except OSError:  # a name that is too long for a file
+    except (OSError, RuntimeError):  # a name that is too long for a file; links that lead in a circle
         return None
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from shared.names import checked
+from shared.names import NAME_RULE, checked
 from shared.use_case import members, options, variation
 from shared.use_case.block import Block
 from shared.use_case.connections_block import connections
@@ -22,7 +22,7 @@ from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
 from shared.use_case.flow_files import FlowPlace, find_flow
 from shared.use_case.model import Evaluator, UseCase
 from shared.use_case.problems import InvalidUseCase, Problems, one_of
-from shared.use_case.sources import EXPERIMENT, overlays
+from shared.use_case.sources import EXPERIMENT, no_overlays, overlays
 from shared.use_case.variables import read_variables
 from shared.use_case.yaml_file import Document, read_yaml
 
@@ -30,6 +30,8 @@ __all__ = ["DEFAULT_ENVIRONMENT", "InvalidUseCase", "load"]
 
 DEFAULT_ENVIRONMENT: Final = "dev"
 """The environment that needs no overlay; every other one is known by its file `experiment.<environment>.yaml`."""
+
+_NAMED: Final = f"the environment has {NAME_RULE}"
 
 FIXED: Final = ("name", "flow")
 """What no overlay changes."""
@@ -119,6 +121,9 @@ class _Loader:
         if self.read_data and base is not None:
             members.check(self.folder, self.data, self.problems)
         overlay = self.overlay(environment, base)
+        for file in no_overlays(self.folder):
+            said = f"is the overlay of no environment, and is never read: in experiment.<environment>.yaml, {_NAMED}"
+            self.problems.warn(file, 1, "file", said)
         if base is None:
             return None
         name = base.name("name")
@@ -134,7 +139,8 @@ class _Loader:
         self.check_init(flow, parameters)
         for connection, key in variation.connections_in(parameters).items():
             self.used.setdefault(connection, holder("parameters").child("parameters").child(key))
-        outside = self.data / name if self.data is not None and name else None
+        # Where the name itself is wrong, the folder's tells where the data is: one mistake is not to look like ten.
+        outside = self.data / (name or self.folder.name) if self.data is not None else None
         reader = DataReader(
             DatasetFiles(self.folder, outside, use_case=name, read_data=self.read_data, assets=self.assets),
             flow=flow.facts,

@@ -79,7 +79,7 @@ class Problems:
 
 def one_of(found: object, allowed: Iterable[str], what: str) -> str:
     """The sentence for a name that is none of `allowed`: the nearest one, and all of them where they are few."""
-    names = sorted(allowed)
+    names = sorted(set(allowed))
     if not names:
         return f"{found!r} is no {what}: there is none"
     close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.6)

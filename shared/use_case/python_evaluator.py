@@ -24,6 +24,7 @@ def read_python_evaluator(flow: Path, shown: str, problems: Problems) -> FlowFac
     inputs: dict[str, FlowInput] = {}
     takes_any = False
     files = evaluator_files(flow)
+    before = problems.count
     functions: list[Function] = []
     for file in files:
         module = parsed(file, f"{shown}/{file.name}", problems)
@@ -39,7 +40,7 @@ def read_python_evaluator(flow: Path, shown: str, problems: Problems) -> FlowFac
             known = inputs.get(name)
             # Where one function needs an argument that another has a default for, every line must bring it.
             inputs[name] = spec if known is None or spec.required else replace(known)
-    if not functions:
+    if not functions and problems.count == before:
         problems.add(shown, 0, "folder", f"no {EVALUATOR_FILES} file of it defines a function `eval_…`; add one")
     return FlowFacts(
         inputs=inputs,

@@ -68,16 +68,25 @@ def type_name(annotation: ast.expr) -> str:
     return _TYPES.get(name, ast.unparse(expression))
 
 
-def method_of(cls: ast.ClassDef, name: str, module: ast.Module, hops: int = 8) -> tuple[Function | None, bool]:
-    """The method of a class or of its bases in the module; and whether an absent one is absent for sure."""
+def method_of(
+    cls: ast.ClassDef, name: str, module: ast.Module, seen: set[str] | None = None
+) -> tuple[Function | None, bool]:
+    """The method of a class or of its bases in the module; and whether an absent one is absent for sure.
+
+    `seen` are the classes that were looked at: classes that name each other as bases would never end.
+    """
+    seen = seen if seen is not None else {cls.name}
     for statement in statements(cls.body):
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
             return statement, True
     sure = True
     for base in cls.bases:
         parent = class_named(last_name(base), module)
-        if parent is not None and hops:
-            found, sure_there = method_of(parent, name, module, hops - 1)
+        if parent is not None and parent.name in seen:
+            continue
+        if parent is not None:
+            seen.add(parent.name)
+            found, sure_there = method_of(parent, name, module, seen)
             if found is not None:
                 return found, True
             sure = sure and sure_there
@@ -86,13 +95,17 @@ def method_of(cls: ast.ClassDef, name: str, module: ast.Module, hops: int = 8) -
     return None, sure
 
 
-def fields_of(cls: ast.ClassDef, module: ast.Module, hops: int = 8) -> dict[str, FlowInput] | None:
+def fields_of(cls: ast.ClassDef, module: ast.Module, seen: set[str] | None = None) -> dict[str, FlowInput] | None:
     """The fields of a dataclass or TypedDict, those of its bases first; None for any other class."""
+    seen = seen if seen is not None else {cls.name}
     record = any(last_name(d.func if isinstance(d, ast.Call) else d) == "dataclass" for d in cls.decorator_list)
     found: dict[str, FlowInput] = {}
     for base in cls.bases:
         parent = class_named(last_name(base), module)
-        inherited = fields_of(parent, module, hops - 1) if parent is not None and hops else None
+        inherited = None
+        if parent is not None and parent.name not in seen:
+            seen.add(parent.name)
+            inherited = fields_of(parent, module, seen)
         record = record or inherited is not None or last_name(base) == "TypedDict"
         found |= inherited or {}
     for statement in cls.body:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from shared.names import is_name
 from shared.use_case.problems import Problems
 from shared.use_case.yaml_file import read_yaml
 
@@ -16,6 +17,15 @@ EXPERIMENT = "experiment.yaml"
 
 def overlays(folder: Path) -> Mapping[str, str]:
     """Environment → file name, for every overlay `experiment.<environment>.yaml`."""
+    return {environment: name for environment, name in _overlays(folder).items() if is_name(environment)}
+
+
+def no_overlays(folder: Path) -> list[str]:
+    """Files that look like overlays, but whose environment has no valid name: nothing ever reads them."""
+    return [name for environment, name in _overlays(folder).items() if not is_name(environment)]
+
+
+def _overlays(folder: Path) -> dict[str, str]:
     found = sorted(path.name for path in folder.glob("experiment.*.yaml") if path.is_file())
     return {name.removeprefix("experiment.").removesuffix(".yaml"): name for name in found}
 
@@ -31,8 +41,11 @@ def file_in(root: Path, written: str) -> Path | None:
     """The file at that path below `root`, or None; a link that leads out of `root` finds nothing."""
     if not is_inside(written):
         return None
-    target = (root / written).resolve()
-    return target if target.is_relative_to(root.resolve()) and target.is_file() else None
+    try:
+        target = (root / written).resolve()
+        return target if target.is_relative_to(root.resolve()) and target.is_file() else None
+    except (OSError, RuntimeError):  # a name that is too long for a file; links that lead in a circle
+        return None
 
 
 def dataset_file(source: str, folder: Path, outside: Path | None) -> Path | None:

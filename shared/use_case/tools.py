@@ -87,8 +87,10 @@ def fault(kind: str, code: Path) -> tuple[int, str, str] | None:
         return line, "prompt", f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file in UTF-8 encoding"
     except TemplateSyntaxError as error:
         return error.lineno, "prompt", f"is not a valid Jinja template: {error.message}"
-    except RecursionError:
+    except (RecursionError, MemoryError):
         return 0, "prompt", "is nested too deeply for a Jinja template"
+    except ValueError:  # Python reads no numbers of thousands of digits
+        return 0, "prompt", "is not a valid Jinja template: it holds a number that is too long"
     return None
 
 
@@ -98,7 +100,7 @@ def _template_variables(code: Path) -> frozenset[str] | None:
     try:
         # The template is parsed, never rendered: nothing in it can run or needs escaping.
         parsed = Environment(autoescape=True).parse(code.read_text(encoding="utf-8"))
-    except (TemplateError, UnicodeDecodeError, RecursionError):
+    except (TemplateError, ValueError, RecursionError, MemoryError):
         return None
     return frozenset(meta.find_undeclared_variables(parsed))
 
@@ -107,7 +109,7 @@ def _signature(code: Path) -> ast.arguments | None:
     """The signature of the function under `@tool`; None where there is none, or it cannot be read."""
     try:
         tree = ast.parse(code.read_bytes())
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -216,7 +216,7 @@ class _Reader:
             case "null" | "bool" | "int" | "float":
                 try:
                     value = self.yaml.constructor.construct_object(node)
-                except (ValueError, YAMLError):
+                except (ValueError, KeyError, YAMLError):  # KeyError: `!!bool maybe`
                     self.problems.add(
                         self.file, node.start_mark.line + 1, str(node.value)[:40], "is not a value that YAML knows"
                     )
