@@ -8,9 +8,23 @@ from typing import Any, Final
 
 from shared.use_case.flow_model import FlowFacts, FlowInput, NodeSpec
 from shared.use_case.problems import Problems, one_of
-from shared.use_case.tools import fault, tool_connections, tool_inputs
+from shared.use_case.tools import fault, needed_inputs, tool_connections, tool_inputs
 from shared.use_case.yaml_file import Document
 
+VALUE_TYPES: Final = (
+    "int",
+    "double",
+    "bool",
+    "string",
+    "secret",
+    "prompt_template",
+    "list",
+    "object",
+    "file_path",
+    "image",
+    "assistant_definition",
+)
+"""What the `type` of a flow's input may be."""
 CANNOT_BE_SET: Final = "cannot be set: neither name nor value may hold a NUL, nor the name a `=`"
 
 
@@ -50,7 +64,7 @@ class _FlowReader:
         """Everything the file says, with its references checked."""
         top = self.mapping(self.document.value, ())
         inputs = {
-            name: FlowInput(type=str(spec.get("type", "string")), default=spec.get("default"))
+            name: FlowInput(type=self.value_type(spec, ("inputs", name)), default=spec.get("default"))
             for name, spec in self.parts(top, "inputs")
         }
         outputs = dict(self.parts(top, "outputs"))
@@ -84,6 +98,13 @@ class _FlowReader:
         self.check_references(inputs, outputs, nodes, places)
         self.check_environment(self.mapping(top.get("environment_variables"), ("environment_variables",)))
         return FlowFacts(inputs=inputs, outputs=tuple(outputs), nodes=nodes, default_variants=defaults)
+
+    def value_type(self, spec: Mapping[str, Any], path: tuple[str | int, ...]) -> str:
+        """The type of an input; prompt flow refuses a flow with one that it does not know."""
+        written = str(spec.get("type", "string"))
+        if written not in VALUE_TYPES:
+            self.problem((*path, "type"), one_of(written, VALUE_TYPES, "type of an input"))
+        return written
 
     def parts(self, top: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The entries of a block whose values are mappings."""
@@ -130,6 +151,8 @@ class _FlowReader:
         elif code is None and isinstance(inputs.get("connection"), str):
             connections.append(inputs["connection"])  # a packaged tool: by convention its argument has this name
         takes = tool_inputs(kind, code) if code is not None else None
+        if code is not None and kind == "python":
+            self.check_arguments(code, inputs, takes, path)
         return NodeSpec(
             type=kind,
             inputs=inputs,
@@ -138,6 +161,16 @@ class _FlowReader:
             aggregation=aggregation,
             source=code.relative_to(self.folder).as_posix() if code is not None else "",
         )
+
+    def check_arguments(
+        self, code: Path, inputs: Mapping[str, Any], takes: frozenset[str] | None, path: tuple[str | int, ...]
+    ) -> None:
+        """A Python tool is given every argument that it needs, and none that it does not have."""
+        for name in inputs if takes is not None else ():
+            if takes is not None and name not in takes:
+                self.problem((*path, "inputs", name), one_of(name, takes, f"argument of the tool in {code.name}"))
+        for name in sorted(needed_inputs(code) - inputs.keys()):
+            self.problem((*path, "inputs"), f"lacks {name!r}, which the tool in {code.name} needs; add it")
 
     def source(self, kind: str, value: object, path: tuple[str | int, ...]) -> Path | None:
         """The file of a prompt or tool, which lies in the flow's folder."""
@@ -176,7 +209,8 @@ class _FlowReader:
             for key, value in nodes[name][variant].inputs.items():
                 before[name] |= self.reference(value, (*path, "inputs", key), inputs, nodes)
         for name, output in outputs.items():
-            if not isinstance(output.get("reference"), str):
+            written = output.get("reference")
+            if not isinstance(written, str) or not written.startswith("${"):
                 self.problem(("outputs", name, "reference"), "must be `${<node>.output}`")
             self.reference(output.get("reference"), ("outputs", name, "reference"), inputs, nodes)
         while ready := [name for name, waits in before.items() if not waits & before.keys()]:
@@ -193,10 +227,13 @@ class _FlowReader:
         nodes: Mapping[str, object],
     ) -> set[str]:
         """The node that a value refers to, if any; a problem where there is none of that name."""
-        if not isinstance(value, str) or not value.startswith("${") or not value.endswith("}"):
+        if not isinstance(value, str) or not value.startswith("${"):
+            return set()
+        if not value.endswith("}"):
+            self.problem(path, f"is {value[:80]!r}; a reference ends with a brace: ${{<node>.output}}")
             return set()
         head, _, rest = value[2:-1].strip().partition(".")
-        if head == "inputs":
+        if head in ("inputs", "flow"):  # `flow` is prompt flow's older word
             name = rest.partition(".")[0].partition("[")[0]
             if name not in inputs:
                 self.problem(path, one_of(name, inputs, "input of the flow"))
@@ -204,4 +241,7 @@ class _FlowReader:
         if head not in nodes:
             self.problem(path, one_of(head, nodes, "node"))
             return set()
+        section = rest.partition(".")[0].partition("[")[0]
+        if section not in ("", "output"):
+            self.problem(path, f"is {value[:80]!r}; of a node there is only its output: ${{{head}.output}}")
         return {head}

@@ -60,6 +60,17 @@ def tool_inputs(kind: str, code: Path) -> frozenset[str] | None:
             return None
 
 
+def needed_inputs(code: Path) -> frozenset[str]:
+    """The arguments of a Python tool without a default."""
+    signature = _signature(code)
+    if signature is None:
+        return frozenset()
+    positional = [*signature.posonlyargs, *signature.args]
+    needed = positional[: len(positional) - len(signature.defaults)]
+    needed += [a for a, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True) if default is None]
+    return frozenset(argument.arg for argument in needed)
+
+
 def tool_connections(code: Path) -> frozenset[str]:
     """The arguments of a Python tool whose annotation says that they are connections."""
     signature = _signature(code)
@@ -78,7 +89,9 @@ def fault(kind: str, code: Path) -> tuple[int, str, str] | None:
 
     if kind == "python":
         problems = Problems()
-        parsed(code, code.name, problems)
+        tree = parsed(code, code.name, problems)
+        if tree is not None and not _may_define_tool(tree):
+            return 1, "code", "has no function under `@tool`, which is what a node runs; add the decorator"
         return next(((p.line, p.key, p.message) for p in problems.found), None)
     try:
         Environment(autoescape=True).parse(code.read_text(encoding="utf-8"))
@@ -92,6 +105,19 @@ def fault(kind: str, code: Path) -> tuple[int, str, str] | None:
     except ValueError:  # Python reads no numbers of thousands of digits
         return 0, "prompt", "is not a valid Jinja template: it holds a number that is too long"
     return None
+
+
+def _may_define_tool(tree: ast.Module) -> bool:
+    """Whether anything in a module is called `tool`, or may be, for it is imported by `*`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id="tool") | ast.Attribute(attr="tool"):
+                return True
+            case ast.alias(name="tool" | "*") | ast.alias(asname="tool"):
+                return True
+            case _:
+                pass
+    return False
 
 
 def _template_variables(code: Path) -> frozenset[str] | None:

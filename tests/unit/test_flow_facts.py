@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.use_case.flow_facts import flow_facts
-from tests.unit.use_case_folder import change, only_problem, problems_of, put, written
+from tests.unit.use_case_folder import change, loaded, only_problem, problems_of, put, written
 
 
 @pytest.fixture
@@ -76,3 +76,33 @@ def test_a_variable_that_no_process_can_have_is_named(folder: Path) -> None:
     problem = only_problem(folder)
     assert (problem.file, problem.line) == ("flows/standard/flow.dag.yaml", 3)
     assert "the variable 'TONE' cannot be set" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "says"),
+    [
+        ("${classify.output}", "${classify.outputs}", "nodes.1.inputs.answer", "there is only its output"),
+        ("${classify.output}", "${classify.output", "nodes.1.inputs.answer", "ends with a brace"),
+        ("${parse.output}", "parse.output", "outputs.label.reference", "must be `${<node>.output}`"),
+        ("${parse.output}", "${parse.result}", "outputs.label.reference", "${parse.output}"),
+        ("  text:\n    type: string", "  text:\n    type: strng", "inputs.text.type", "did you mean 'string'?"),
+        ("    answer: ${c", "    anwser: ${c", "nodes.1.inputs.anwser", "did you mean 'answer'?"),
+        ("    answer: ${c", "    anwser: ${c", "nodes.1.inputs", "lacks 'answer', which the tool in parse.py needs"),
+    ],
+)
+def test_what_would_fail_every_line_is_found_before(folder: Path, old: str, new: str, key: str, says: str) -> None:
+    change(folder, "flows/standard/flow.dag.yaml", old, new)
+    found = [p for p in problems_of(folder) if p.key == key]
+    assert [says in p.message for p in found] == [True], [str(p) for p in problems_of(folder)]
+
+
+def test_a_python_file_without_a_tool_is_no_node(folder: Path) -> None:
+    put(folder, "flows/standard/parse.py", "def parse(answer):\n    return answer\n")
+    problem = only_problem(folder)
+    assert problem.file == "flows/standard/parse.py"
+    assert "no function under `@tool`" in problem.message
+
+
+def test_prompt_flows_older_word_for_inputs_is_understood(folder: Path) -> None:
+    change(folder, "flows/standard/flow.dag.yaml", 'text: "${inputs.text}", tone: short', 'text: "${flow.text}"')
+    assert not loaded(folder).warnings
