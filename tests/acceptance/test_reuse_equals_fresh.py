@@ -6,23 +6,14 @@ changed, moved, repeated and removed, code, prompts, parameters and evaluators a
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from shared import chain_store, result_store
 from shared.adapters.local.flow_runner import LocalFlowRunner
-from shared.chain.state import ChainStatus
-from shared.experimentation.plan import plan
-from shared.experimentation.prepare import surroundings
-from shared.results import cell_folder, evaluation_folder
-from shared.use_case import bundle
-from shared.use_case.opened import open_use_case
-from tests.memory_world import World
+from tests.acceptance.histories import Story, row
 
 EXPERIMENT = """\
 name: riddles
@@ -101,21 +92,6 @@ FILES = {
     "flows/graded/graded.py": GRADED,
     "flows/whole/eval_whole.py": WHOLE,
 }
-WEIGHTS: tuple[Any, ...] = (
-    1,
-    1.0,
-    True,
-    "1",
-    None,
-    0.1,
-    -0.0,
-    0,
-    12345678901234567890,
-    "é",
-    "e\u0301",
-    [1, 1.0],
-    {"b": 1, "a": 2},
-)
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +99,6 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFlowRunner
     runner = LocalFlowRunner(tmp_path_factory.mktemp("runner"), grace_s=150)
     yield runner
     runner.close()
-
-
-def row(dice: random.Random) -> dict[str, object]:
-    word = dice.choice(["cat", "dog", "unanswerable"] if dice.random() < 0.3 else ["cat", "dog", "cow", "Dog"])
-    return {
-        "text": f"{word} {dice.randrange(4)}",
-        "weight": dice.choice(WEIGHTS),
-        "sought": dice.choice(["cat", "dog"]),
-    }
 
 
 def edited(files: Mapping[str, str], rows: list[dict[str, object]], dice: random.Random) -> dict[str, str]:
@@ -169,64 +136,15 @@ def edited(files: Mapping[str, str], rows: list[dict[str, object]], dice: random
     return dict(files)
 
 
-def published(world: World, files: Mapping[str, str], folder: Path) -> str:
-    for name, content in files.items():
-        path = folder / "riddles" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, "utf-8")
-    made = bundle.make(folder / "riddles")
-    world.blobs.write("bundles", f"{made.digest}.zip", made.content)
-    return made.digest
-
-
-def result(world: World, request_id: str, digest: str, *, fresh: bool) -> tuple[dict[str, Any], int]:
-    """Everything that a chain says of its lines and metrics, and how many lines it did not run."""
-    world.clock.advance(100)
-    use_case = open_use_case(world.ports, digest, "riddles", "dev")
-    planned = plan(use_case, "*", surroundings(world.ports, use_case, world.settings.home), world.blobs, fresh=fresh)
-    chain = world.request("pr", "riddles", request_id, bundle=digest, fresh=fresh)
-    world.pump()
-    assert world.chain(chain).status is ChainStatus.SUCCEEDED, world.log(chain)
-    prepared = chain_store.read_prepared(world.blobs, chain)
-    assert [run.cell for run in planned.runs] == list(prepared.cells)
-    found: dict[str, Any] = {}
-    reused = 0
-    for cell, run in zip(prepared.cells, planned.runs, strict=True):
-        counted = {"run": run.reused, **{evaluation.evaluator: evaluation.reused for evaluation in run.evaluations}}
-        folders = {"run": cell_folder(chain, cell.name)}
-        folders |= {e.evaluator: evaluation_folder(chain, cell.name, e.evaluator) for e in prepared.evaluators}
-        for name, folder in folders.items():
-            record = result_store.record(world.blobs, folder)
-            assert record is not None
-            reused += record.reused_lines
-            # What evaluations of lines that are run will find, nobody knows before they have run.
-            assert counted[name] == record.reused_lines or (name != "run" and counted[name] < record.reused_lines)
-            lines = [
-                (line.line, line.status.value, json.dumps([line.inputs, line.outputs]), line.error)
-                for line in result_store.lines(world.blobs, folder)
-            ]
-            counts = (record.succeeded, record.lines, record.failed_lines)
-            found[f"{cell.label}/{name}"] = (lines, record.metrics, counts)
-    return found, reused
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_any_history_of_edits_ends_as_if_nothing_had_been_run_before(
     seed: int, runner: LocalFlowRunner, tmp_path: Path
 ) -> None:
     dice = random.Random(seed)
-    world, other = World(tmp_path, runner=runner), World(tmp_path / "other", runner=runner)
+    story = Story(runner, tmp_path, f"python-{seed}")
     files = {**FILES, "experiment.yaml": f"{EXPERIMENT}tolerated_failures: 0.9\n"}
     rows = [{"text": "cat 0", "weight": 1, "sought": "cat"}, *(row(dice) for _ in range(5))]
-    spared = 0
-    for step in range(6):
-        content = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows)
-        published_files = {**files, "questions.jsonl": content}
-        digest = published(world, published_files, tmp_path / f"{step}")
-        assert published(other, published_files, tmp_path / f"{step}-other") == digest
-        after, reused = result(world, f"{seed}-{step}-reuse", digest, fresh=False)
-        fresh, _ = result(other, f"{seed}-{step}-fresh", digest, fresh=True)
-        assert after == fresh, step
-        spared += reused
+    for _ in range(6):
+        story.goes_on(files, rows)
         files = edited(files, rows, dice)
-    assert spared > 20
+    assert story.spared > 20
