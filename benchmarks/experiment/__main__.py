@@ -34,7 +34,7 @@ def small_experiments(url: str, scratch: Path, kinds: tuple[str, ...], *, repeat
         if not peer:
             print(said)
             continue
-        theirs = run_peer(matrix.peer_runs(kind), url, scratch / kind)
+        theirs = run_peer(matrix.peer_runs(kind, scratch / f"{kind}-flows"), url, scratch / kind)
         unlike = matrix.differences(results, theirs)
         equal = "equal, line by line" if not unlike else f"{len(unlike)} differences, first: {unlike[0]}"
         print(f"{said}{theirs.seconds:>12.1f}{theirs.seconds / cold:>7.1f}×{theirs.seconds / warm:>7.1f}×  {equal}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,9 +79,12 @@ def timed(bench: Lab, use_case: UseCase, **options: Any) -> tuple[float, Results
     return seconds, results
 
 
-def peer_runs(kind: str) -> list[PeerRun]:
-    """The eight runs of `PFClient`, evaluations behind their runs."""
-    use_case = load(USE_CASES / kind)
+def peer_runs(kind: str, folder: Path) -> list[PeerRun]:
+    """The eight runs of `PFClient`, evaluations behind their runs.
+
+    They are made on a copy in `folder`, for the client writes its logs into the flows' folders.
+    """
+    use_case = load(shutil.copytree(USE_CASES / kind, folder))
     evaluator = use_case.evaluators[0]
     judged_by_class = (evaluator.flow / "flow.flex.yaml").is_file()
     runs = []

@@ -136,7 +136,7 @@ def prepare(
         datasets=tuple(data.prepared.values()),
         cells=build_cells(chosen, experiment, configuration_of, use_case.repeat),
         evaluators=tuple(_prepared(whole, surroundings, e, d, d.reference or d.name, d.name) for e, d in evaluators),
-        models=surroundings.models,
+        models=surroundings.models(_contents(use_case), use_case.parameters),
         reuse=Reuse.NONE if fresh else use_case.reuse,
     )
     return Preparation(chain=chain, freeze=data.freeze, local=data.local, notes=tuple(data.notes))
@@ -188,7 +188,7 @@ def prepare_log(
         datasets=(data.prepared[log.name],),
         cells=(cell,),
         evaluators=tuple(evaluators),
-        models=surroundings.models,
+        models=surroundings.models(_contents(use_case), use_case.parameters),
         reuse=Reuse.NONE if fresh else use_case.reuse,
     )
     return Preparation(chain=chain, local=data.local, notes=(*data.notes, *missed))
@@ -235,6 +235,11 @@ def _prepared(
         flow_digest=content.whole,
         configuration=surroundings.configured(content, {}, {}),
     )
+
+
+def _contents(use_case: UseCase) -> list[FlowContent]:
+    flows: tuple[UseCase | Evaluator, ...] = (use_case, *use_case.evaluators)
+    return [_content(use_case, flow) for flow in flows]
 
 
 def _content(use_case: UseCase, flow: UseCase | Evaluator) -> FlowContent:

@@ -5,7 +5,7 @@ The same content is another configuration where a connection leads elsewhere, or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.connections import Connection
@@ -28,10 +28,14 @@ class Surroundings:
     fetch: FetchAsset | None = None
     """Fetches a dataset that is a data asset; None: there are none here."""
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The connections as people read them."""
-        return tuple(connection.shown for connection in self.connections.values())
+    def models(self, flows: Iterable[FlowContent], parameters: Mapping[str, Sequence[object]]) -> tuple[str, ...]:
+        """The connections that these flows may use, as people read them; one that none can use is left out.
+
+        `parameters` are those of the use case with all their values: some may be names of connections.
+        """
+        values = {f"{key} {number}": value for key, found in parameters.items() for number, value in enumerate(found)}
+        used = {connection.name for content in flows for connection in self._used(content, values)}
+        return tuple(connection.shown for name, connection in self.connections.items() if name in used)
 
     def configured(
         self, content: FlowContent, variants: Mapping[str, str], parameters: Mapping[str, object], repetition: int = 0

@@ -29,7 +29,7 @@ def test_outputs_and_metrics_equal_those_of_the_client(kind, model, bench, tmp_p
     _, results = matrix.timed(bench, load(matrix.USE_CASES / kind))
     # One run of four with its evaluation is enough here: the client takes five seconds before its first line.
     varied = results.variants[1]
-    runs = [run for run in matrix.peer_runs(kind) if run.name.startswith(f"{varied}/web")]
+    runs = [run for run in matrix.peer_runs(kind, tmp_path / kind) if run.name.startswith(f"{varied}/web")]
     theirs = run_peer(runs, model, tmp_path / "promptflow")
 
     assert len(theirs.outputs) == 2
