@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from shared.use_case.flow_model import FlowFacts, FlowInput, NodeSpec
 from shared.use_case.problems import Problems, one_of
+from shared.use_case.references import is_secret
 from shared.use_case.tools import fault, needed_inputs, tool_connections, tool_inputs
 from shared.use_case.yaml_file import Document
 
@@ -195,6 +196,9 @@ class _FlowReader:
         for name, value in variables.items():
             if not can_be_set(name, value):
                 self.problem(("environment_variables", name), f"the variable {name!r} {CANNOT_BE_SET}")
+            if is_secret(name, value):
+                said = f"holds a secret in clear; write ${{<connection>.<key>}}, or ${{env:{name}}}"
+                self.problem(("environment_variables", name), said)
 
     def check_references(
         self,

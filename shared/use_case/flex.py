@@ -17,6 +17,7 @@ from shared.use_case.dag import CANNOT_BE_SET, can_be_set
 from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
 from shared.use_case.json_file import read_json
 from shared.use_case.problems import Problems, one_of
+from shared.use_case.references import is_placeholder, is_secret, reference
 from shared.use_case.returns import Outputs
 from shared.use_case.signatures import Signature
 from shared.use_case.yaml_file import Document
@@ -51,6 +52,9 @@ def read_flex(flow: Path, document: Document, problems: Problems) -> FlowFacts |
     inputs = _merged(top.child("inputs"), entry.call, "argument of the entry")
     declared = tuple(str(output.path[-1]) for output in top.child("outputs").entries())
     init = _init(top, flow, entry)
+    for argument in top.child("init").entries():
+        if isinstance(argument.value, dict) and "default" in argument.value:
+            _check_secrets(argument.child("default"))
     return FlowFacts(
         inputs=inputs,
         outputs=tuple(dict.fromkeys((*declared, *entry.gives.names))) if not _is_vague(declared, entry) else declared,
@@ -177,6 +181,8 @@ def _init_file(top: Block, flow: Path, known: Mapping[str, FlowInput], taken: Si
     block = Block(document, (), document.value, top.problems)
     if block.mapping() is None:
         return {}
+    for argument in block.entries():
+        _check_secrets(argument)
     for name in document.value:
         if name not in known and not taken.takes_any:
             block.problem(one_of(name, known, "argument of `__init__`"), name)
@@ -200,8 +206,20 @@ def _connections(init: Mapping[str, FlowInput]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _check_secrets(argument: Block) -> None:
+    """Keys in files would travel in every bundle, and into the history of the repository."""
+    inside = argument.entries() if isinstance(argument.value, dict) else ()
+    for value in (argument, *inside):
+        name = str(value.path[-1])
+        is_key = name == "api_key" and isinstance(value.value, str) and reference(value.value) is None
+        if is_secret(name, value.value) or (is_key and not is_placeholder(value.value)):
+            value.problem(f"holds a secret in clear; name a `connection`, or write ${{{name}}} and set the variable")
+
+
 def _check_environment(block: Block) -> None:
     for entry in block.entries():
         name = str(entry.path[-1])
+        if is_secret(name, entry.value):
+            entry.problem(f"holds a secret in clear; write ${{<connection>.<key>}}, or ${{env:{name}}}")
         if not can_be_set(name, entry.value):
             entry.problem(f"the variable {name!r} {CANNOT_BE_SET}")

@@ -13,7 +13,9 @@ from typing import Any, Final
 from shared.use_case.block import Block
 from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
 from shared.use_case.problems import Problems
+from shared.use_case.references import is_secret
 from shared.use_case.returns import OUTPUT
+from shared.use_case.tools import template_fault
 from shared.use_case.yaml_file import read_text, read_yaml_text
 
 # Dashes before the three count as the front matter's or as nothing: to try every number of them takes minutes in a file
@@ -43,6 +45,13 @@ def read_prompty(path: Path, shown: str, problems: Problems) -> FlowFacts | None
     for key in ("configuration", "parameters"):
         part = model.child(key) if model.value is not None and model.mapping() is not None else None
         settings[key] = part.value if part is not None and part.value is not None and part.mapping() is not None else {}
+    for key, value in settings["configuration"].items():
+        if is_secret(key, value) or (key == "api_key" and isinstance(value, str) and not value.startswith(("$", "<"))):
+            said = f"holds a secret in clear; name a `connection`, or write ${{env:{key.upper()}}}"
+            model.problem(said, "configuration", key)
+    if wrong := template_fault(parts[2]):
+        line, key, said = wrong
+        problems.add(shown, text.count("\n", 0, parts.start(2)) + line, key, said)
     connection = settings["configuration"].get("connection")
     response = settings["parameters"].get("response_format")
     if isinstance(response, dict) and response.get("type") == "json_object":

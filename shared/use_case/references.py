@@ -15,6 +15,14 @@ _SECRET_NAME: Final = re.compile(
     r"|(access|auth|api|bearer)[_-]?token)s?$"
 )
 
+_SECRET_VALUE: Final = re.compile(
+    r"sk-[A-Za-z0-9_-]{20}|gh[opsu]_[A-Za-z0-9]{20}|github_pat_|xox[abp]-|AKIA[A-Z0-9]{16}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY|[^ ]*;(Account|SharedAccess)Key=[^;]{20}"
+)
+"""How keys of well-known services begin."""
+_SHORTEST_SECRET: Final = 16
+"""Characters: a shorter literal is taken for a stand-in's key, or another text that opens nothing."""
+
 
 def reference(value: object) -> str | None:
     """The name in `${name}`; None for any other value."""
@@ -30,6 +38,14 @@ def is_placeholder(value: object) -> bool:
 def is_secret_name(name: str) -> bool:
     """Whether a variable of that name holds a secret, as far as names tell."""
     return _SECRET_NAME.search(name) is not None
+
+
+def is_secret(name: str, value: object) -> bool:
+    """Whether a value is a secret in clear, as far as its name and its look tell: neither a reference nor short."""
+    if not isinstance(value, str) or reference(value) is not None or is_placeholder(value):
+        return False
+    looks = _SECRET_VALUE.match(value.strip()) is not None
+    return looks or (is_secret_name(name) and len(value.strip()) >= _SHORTEST_SECRET)
 
 
 def connection_variables(name: str) -> tuple[str, ...]:

@@ -85,19 +85,26 @@ def tool_connections(code: Path) -> frozenset[str]:
 
 def fault(kind: str, code: Path) -> tuple[int, str, str] | None:
     """(line, key, message) of what is wrong with the text of a prompt or a tool; None: it can be read."""
-    from jinja2 import Environment, TemplateSyntaxError
-
     if kind == "python":
         problems = Problems()
         tree = parsed(code, code.name, problems)
         if tree is not None and not _may_define_tool(tree):
             return 1, "code", "has no function under `@tool`, which is what a node runs; add the decorator"
         return next(((p.line, p.key, p.message) for p in problems.found), None)
+    content = code.read_bytes()
     try:
-        Environment(autoescape=True).parse(code.read_text(encoding="utf-8"))
+        return template_fault(content.decode())
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        return line, "prompt", f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file in UTF-8 encoding"
+        line = content.count(b"\n", 0, error.start) + 1
+        return line, "prompt", f"byte 0x{content[error.start]:02x} is not UTF-8; save the file in UTF-8 encoding"
+
+
+def template_fault(text: str) -> tuple[int, str, str] | None:
+    """The same for the text of a prompt."""
+    from jinja2 import Environment, TemplateSyntaxError
+
+    try:
+        Environment(autoescape=True).parse(text)
     except TemplateSyntaxError as error:
         return error.lineno, "prompt", f"is not a valid Jinja template: {error.message}"
     except (RecursionError, MemoryError):

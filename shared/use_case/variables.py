@@ -16,15 +16,13 @@ from shared.errors import BusinessFailure
 from shared.use_case.block import Block
 from shared.use_case.model import ConnectionSpec, Problem, UseCase
 from shared.use_case.problems import Problems
-from shared.use_case.references import are_connections, is_placeholder, is_secret_name, reference
+from shared.use_case.references import are_connections, is_placeholder, is_secret, reference
 from shared.use_case.sources import file_in
 from shared.use_case.yaml_file import read_yaml
 
 FILE: Final = "environment/env.yaml"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _OURS: Final = "GENAIOPS_"
-_SHORTEST_SECRET: Final = 16
-"""Characters: a shorter literal is taken for a stand-in's key, or another text that opens nothing."""
 _KEY_OF_A_CONNECTION: Final = '"api_key"'
 
 
@@ -79,8 +77,7 @@ def _may_be_given(entry: Block, name: str, value: str) -> bool:
     if named is None and value.strip().startswith("${"):
         entry.problem(f"is {value[:80]!r}; a reference stands alone and has the form ${{NAME}}")
         return False
-    is_secret = is_secret_name(name) and len(value.strip()) >= _SHORTEST_SECRET and not is_placeholder(value)
-    if named is None and (is_secret or _KEY_OF_A_CONNECTION in value):
+    if named is None and (is_secret(name, value) or _KEY_OF_A_CONNECTION in value):
         entry.problem(f"holds a secret in clear; write ${{{name}}} here and put the value into `.env`")
         return False
     return True
