@@ -76,6 +76,24 @@ def test_a_parameter_for_an_input_is_what_a_request_need_not_bring(host):
     assert host.score("preset")[1]["value"][0] == 9
 
 
+def test_a_parameter_for_an_input_that_the_function_takes_among_others_is_given_too(host, tmp_path):
+    (tmp_path / "flow.flex.yaml").write_text("entry: say:say\n")
+    (tmp_path / "say.py").write_text("def say(text: str, **more) -> dict:\n    return {'said': [text, more]}\n")
+    state = host.deployed("any", str(tmp_path), "flow.flex.yaml", parameters={"inputs.style": "brief"})
+    assert state is DeploymentState.READY, host.reason
+    assert host.score("any", text="a") == (200, {"said": ["a", {"style": "brief"}]})
+    assert host.score("any", text="a", style="long") == (200, {"said": ["a", {"style": "long"}]})
+
+
+def test_a_dag_is_served_with_its_variant_and_the_input_that_it_was_evaluated_with(host):
+    state = host.deployed(
+        "echo", "echo", "flow.dag.yaml", variants={"style": "loud"}, parameters={"inputs.text": "hey"}
+    )
+    assert state is DeploymentState.READY, host.reason
+    own, asked = host.score("echo")[1], host.score("echo", text="you")[1]
+    assert (own["style"], own["answer"].lower(), asked["answer"].lower()) == ("loud", "hey", "you")
+
+
 def test_what_a_function_raises_is_an_error_of_the_service(host):
     assert host.deployed("raises", "code", "raises.flex.yaml") is DeploymentState.READY
     assert host.score("raises", text="gone") == (

@@ -97,6 +97,8 @@ def signature_of(
         inputs[name] = _input(
             declared.get(name), defaults.get(name), parameter, _type_of(parameter, hints.get(name), untyped)
         )
+    if takes_any:  # an input that it does not name may have been set by a parameter all the same
+        inputs |= {name: Input(default=value, required=False) for name, value in defaults.items() if name not in inputs}
     return Signature(inputs, takes_any)
 
 
