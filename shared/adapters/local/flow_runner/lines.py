@@ -133,6 +133,7 @@ class LineRun:
         """Give up the lines whose time is over."""
         with self._lock:
             late = [active for active in self._active.values() if active.meter.deadline <= now]
+            waited = [active.meter.waits.told for active in late]  # given up, they wait no more
             for active in late:
                 active.meter.abandon()
                 del self._active[active.line]
@@ -140,9 +141,8 @@ class LineRun:
                 self._threads -= 1
             for _ in range(min(len(late), self._queued)):
                 self._start_thread()
-        for active in late:
-            told = f"The line timed out: it took longer than {self._timeout_s:g} s."
-            self._answer(self._failed(active, told + active.meter.waits.told))
+        for active, told in zip(late, waited, strict=True):
+            self._answer(self._failed(active, f"The line timed out: it took longer than {self._timeout_s:g} s.{told}"))
 
     def stop(self) -> int:
         """End the run; lines under way are abandoned. Returns how many threads are still busy."""
