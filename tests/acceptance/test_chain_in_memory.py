@@ -332,7 +332,8 @@ def test_a_failed_integration_test_restores_the_traffic_and_removes_the_new_depl
     world.request()
     world.pump()
     before = dict(world.endpoints.describe("small").traffic)
-    digest = world.publish_use_case({"flows/small/loud.py": "# another\n"})
+    code = (USE_CASES / "small" / "flows" / "small" / "loud.py").read_text("utf-8") + "# another\n"
+    digest = world.publish_use_case({"flows/small/loud.py": code})
     second = world.request(request_id="r2", bundle=digest, traffic=100)
     world.pump()
     chain = world.chain(second)
