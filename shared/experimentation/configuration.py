@@ -15,6 +15,8 @@ from shared.digests import json_digest
 
 SECRET: Final = re.compile(r"(?:^|_)(?:KEY|SECRET|PASSWORD|PWD|TOKEN|CREDENTIAL)$", re.IGNORECASE)
 """Variables that open doors, but do not change what is behind them: a rotated key is no change."""
+SHORTEST_SECRET: Final = 16
+"""Characters: a shorter value opens nothing, whatever its variable is called (`STOP_TOKEN`, `SORT_KEY`)."""
 
 
 def configuration(
@@ -37,8 +39,12 @@ def configuration(
         "content": content,
         "parameters": {key: value for key, value in parameters.items() if not key.startswith("inputs.")},
         "connections": sorted(connection.identity for connection in connections),
-        "variables": {name: value for name, value in sorted(variables.items()) if not SECRET.search(name)},
+        "variables": {name: value for name, value in sorted(variables.items()) if not _is_secret(name, value)},
     }
     if repetition:
         what_it_is["repetition"] = repetition
     return json_digest(what_it_is)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return SECRET.search(name) is not None and len(value) >= SHORTEST_SECRET

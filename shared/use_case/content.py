@@ -70,11 +70,12 @@ class FlowContent:
         root = self._use_case.folder.resolve()
         others = self._everything if self._reaches_beyond else self._shared()
         said = b"\n".join([self._code, *_read(self._own, _TEXTS[1:])])
-        data = {path for path in dataset_files(root) if path.name.encode() not in said}
+        data = dataset_files(root)
         taken = {
             name: path
             for name, path in {**others, **self._own}.items()
-            if path.resolve() not in data and (path.parent != root or not _INERT_FILES.fullmatch(path.name))
+            if path.name.encode() in said
+            or (path.resolve() not in data and (path.parent != root or not _INERT_FILES.fullmatch(path.name)))
         }
         return {name: file_digest(path) for name, path in sorted(taken.items())}
 

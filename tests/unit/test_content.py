@@ -162,6 +162,14 @@ def test_where_code_opens_files_every_prompt_counts(folder: Path, code: str) -> 
     assert changed(folder, before) == FLOW
 
 
+def test_a_file_at_the_root_that_code_names_is_content(folder: Path) -> None:
+    put(folder, "flows/standard/terms.py", 'TERMS = (Path(__file__).parents[2] / "README.md").read_text()\n')
+    put(folder, "README.md", "Terms.\n")
+    before = digests(folder)
+    put(folder, "README.md", "Other terms.\n")
+    assert changed(folder, before) == FLOW
+
+
 def test_a_dataset_that_code_reads_is_content(folder: Path) -> None:
     """Examples for the prompt, for instance: the rows of other datasets are inputs."""
     put(folder, "flows/standard/few_shot.py", 'EXAMPLES = (ROOT / "data" / "train.jsonl").read_text()  # ../../data\n')
@@ -180,7 +188,8 @@ def test_a_configuration_is_content_parameters_endpoint_variables_and_repetition
     same = [
         configuration("c", {"n.t": 0, "inputs.style": "brief"}, [connection()], {"MODE": "a"}),
         configuration("c", {"n.t": 0}, [connection(api_key="rotated")], {"MODE": "a"}),
-        configuration("c", {"n.t": 0}, [connection()], {"MODE": "a", "AZURE_OPENAI_API_KEY": "rotated"}),
+        configuration("c", {"n.t": 0}, [connection()], {"MODE": "a", "AZURE_OPENAI_API_KEY": "a" * 32}),
+        configuration("c", {"n.t": 0}, [connection()], {"MODE": "a", "AZURE_OPENAI_API_KEY": "rotated" * 8}),
     ]
     other = [
         configuration("d", {"n.t": 0}, [connection()], {"MODE": "a"}),
@@ -190,6 +199,8 @@ def test_a_configuration_is_content_parameters_endpoint_variables_and_repetition
         configuration("c", {"n.t": 0}, [], {"MODE": "a"}),
         configuration("c", {"n.t": 0}, [connection()], {"MODE": "b"}),
         configuration("c", {"n.t": 0}, [connection()], {"MODE": "a", "MAX_COMPLETION_TOKENS": "9"}),
+        configuration("c", {"n.t": 0}, [connection()], {"MODE": "a", "STOP_TOKEN": "###"}),
+        configuration("c", {"n.t": 0}, [connection()], {"MODE": "a", "STOP_TOKEN": "---"}),
         configuration("c", {"n.t": 0}, [connection()], {"MODE": "a"}, repetition=1),
     ]
     assert set(same) == {base}
