@@ -15,6 +15,7 @@ from shared.errors import BusinessFailure
 from shared.use_case import init_variables, variables
 from shared.use_case.connection_types import names_of
 from shared.use_case.deployment_config import FILE as DEPLOYMENT_CONFIG
+from shared.use_case.json_file import read_json
 from shared.use_case.model import Problem, UseCase
 from shared.use_case.problems import Problems
 from shared.use_case.sources import EXPERIMENT, overlays
@@ -78,12 +79,22 @@ def _of_deployment(use_case: UseCase, environment: Mapping[str, str], env_file: 
         return []
     document = _holding(use_case, "deployment")
     if not (isinstance(document.value, dict) and "deployment" in document.value):
-        return [Problem(DEPLOYMENT_CONFIG, 0, f"ENVIRONMENT_VARIABLES.{n}", message) for n, message in wrong.items()]
+        config = read_json(use_case.folder / DEPLOYMENT_CONFIG, DEPLOYMENT_CONFIG, Problems())
+        return [
+            Problem(DEPLOYMENT_CONFIG, _line_in(config, name), f"ENVIRONMENT_VARIABLES.{name}", message)
+            for name, message in wrong.items()
+        ]
     path = ("deployment", "environment_variables")
     return [
         Problem(document.file, document.line(*path, name), ".".join((*path, name)), message)
         for name, message in wrong.items()
     ]
+
+
+def _line_in(config: Document | None, variable: str) -> int:
+    """The first line of `configs/deployment_config.json` that sets the variable."""
+    lines = config.lines if config is not None else {}
+    return min((line for path, line in lines.items() if path[-2:] == ("ENVIRONMENT_VARIABLES", variable)), default=0)
 
 
 def _holding(use_case: UseCase, key: str) -> Document:

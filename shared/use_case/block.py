@@ -134,6 +134,8 @@ class Block:
         for item in self.child(key).items():
             if not isinstance(item.value, str) or not 0 < len(item.value.strip()) <= most:
                 item.problem(f"is {str(item.value)[:80]!r}; expected a text of 1 to {most:,} characters")
+            elif not item.value.isprintable():
+                item.problem(f"is {item.value[:80]!r}; expected a text in one line, without control characters")
             elif item.value in found:
                 item.problem(f"{item.value!r} is there twice; remove one")
             else:

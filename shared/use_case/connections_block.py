@@ -6,6 +6,7 @@ Keys are never in it: a value that is secret is a reference to a variable.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Final
 
 from shared.use_case.block import Block
@@ -53,7 +54,9 @@ def connections(block: Block, used: Mapping[str, Block]) -> tuple[ConnectionSpec
             found[spec.name] = spec
     for name, flow in used.items():
         if name not in found:
-            flow.problem(f"a node of this flow uses the connection {name!r}, which `connections` does not list")
+            close = get_close_matches(name, found, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            flow.problem(f"a node of this flow uses the connection {name!r}, which `connections` does not list{hint}")
     return tuple(found.values())
 
 

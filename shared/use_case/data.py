@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from shared.datasets.facts import DatasetFacts
 from shared.datasets.mapping import Origin, Reference, reference
@@ -14,6 +16,7 @@ from shared.use_case.flow_facts import FlowFacts
 from shared.use_case.model import Dataset
 from shared.use_case.problems import one_of
 
+_NEARLY: Final = re.compile(r"\$\{ *(data|run|target)\.")
 KEYS = ("name", "source", "description", "mappings", "max_rows")
 
 
@@ -181,7 +184,9 @@ class DataReader:
             except Malformed as error:
                 block.problem(str(error), name)
                 continue
-            if found is not None and found.origin is Origin.DATA:
+            if found is None:
+                self.check_constant(block, name, mapping)
+            elif found.origin is Origin.DATA:
                 self.check_column(block, name, found.name, facts, used)
             elif found is not None:
                 self.check_run(block, name, found, run)
@@ -200,6 +205,15 @@ class DataReader:
                 f"add the missing rows, or set `max_rows: {rows}` on {experiment.name!r}",
                 "source" if truth.reference else "name",
             )
+
+    def check_constant(self, block: Block, name: str, value: object) -> None:
+        """What is no reference is JSON, and does not only miss being a reference by a brace."""
+        text = json.dumps(value)
+        if "NaN" in text or "Infinity" in text:
+            block.problem(f"is {text[:80]}, which is not JSON; use null or a number", name)
+        elif isinstance(value, str) and _NEARLY.search(value):
+            shown = repr(value[:80])
+            block.problem(f"is {shown}; a reference stands alone and has the form ${{data.<column>}}", name)
 
     def check_column(self, block: Block, name: str, column: str, facts: DatasetFacts | None, rows: int) -> None:
         """Every used row has the column."""

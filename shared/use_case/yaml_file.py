@@ -6,6 +6,7 @@ expanded is refused before anything is expanded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,8 +32,12 @@ LONGEST_NUMBER: Final = 1024
 _REMEMBERED: Final = 16 * 1024
 """Characters of a text whose node graph is kept: that of a larger one takes megabytes."""
 
+WRITTEN_TWICE: Final = "is written twice"
+HALF_A_CHARACTER: Final = "holds half of a character"
+
 Path_ = tuple[str | int, ...]
 _TAG: Final = "tag:yaml.org,2002:"
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -194,9 +199,7 @@ class _Reader:
             key = str(key_node.value)
             if key in result:
                 first = self.lines[(*path, key)]
-                self.problems.add(
-                    self.file, line, key, f"is written twice (first on line {first}); keep one of the two"
-                )
+                self.problems.add(self.file, line, key, f"{WRITTEN_TWICE} (first on line {first}); keep one of the two")
                 continue
             self.lines[(*path, key)] = line
             result[key] = self.value(item, (*path, key))
@@ -228,7 +231,13 @@ class _Reader:
                     return None
                 return value
             case "str" | "timestamp" | "value":
-                return str(node.value)
+                text = str(node.value)
+                if _HALF.search(text):  # nothing that is written in UTF-8 could hold it: no state, no result
+                    shown = text.encode("ascii", "backslashreplace").decode()[:40]
+                    said = f"{HALF_A_CHARACTER} (a lone \\u surrogate); write the whole one"
+                    self.problems.add(self.file, node.start_mark.line + 1, shown, said)
+                    return ""
+                return text
             case tag:
                 self.problems.add(
                     self.file, node.start_mark.line + 1, tag, "is a YAML tag; expected plain data without tags"

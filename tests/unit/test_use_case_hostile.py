@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared import environment_check
 from shared.use_case.load import DEFAULT_ENVIRONMENT, load
 from shared.use_case.sources import overlays
 from tests.unit.use_case_folder import change, loaded, only_problem, problems_of, put, written
@@ -129,3 +130,50 @@ def test_a_name_is_offered_once(folder: Path) -> None:
     assert problem.message == "'other' is no evaluator; expected one of: scores"
     with pytest.raises(Exception, match="is not valid"):
         load(folder, DEFAULT_ENVIRONMENT, data=None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "says"),
+    [
+        ("${data.text}", "${data.text} please", "datasets[0].mappings.text", "a reference stands alone"),
+        ("${data.text}", "${data.text", "datasets[0].mappings.text", "a reference stands alone"),
+        ('"${data.text}"', "[.nan]", "datasets[0].mappings.text", "is not JSON"),
+        ("[ann@example.org]", r'["a@b.c\nBcc: x@y.z"]', "approval.approvers[0]", "without control characters"),
+        ("description: For experiments.", r'description: "\ud800"', r"\ud800", "holds half of a character"),
+        ("connections:\n- name: aoai", "connections:\n- name: aoia", "flow", "did you mean 'aoia'?"),
+    ],
+)
+def test_a_value_that_would_fail_later_is_named(folder: Path, old: str, new: str, key: str, says: str) -> None:
+    change(folder, "experiment.yaml", old, new)
+    assert [says in p.message for p in problems_of(folder) if p.key == key] == [True], problems_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "says"),
+    [
+        ('{\n"NaN": 1,\n"traffic": NaN}', 3, "holds NaN, which is not JSON"),
+        ('{"a": -Infinity}', 1, "holds -Infinity, which is not JSON"),
+        ('{"azure_managed_endpoint": [],\n"azure_managed_endpoint": []}', 2, "is written twice (first on line 1)"),
+        (r'{"a": "\ud800"}', 1, "holds half of a character"),
+    ],
+)
+def test_what_json_does_not_allow_is_named_by_its_line(folder: Path, content: str, line: int, says: str) -> None:
+    put(folder, "configs/deployment_config.json", content)
+    problem = only_problem(folder)
+    assert (problem.file, problem.line) == ("configs/deployment_config.json", line)
+    assert says in problem.message
+
+
+def test_a_character_in_two_halves_is_a_whole_one_in_json(folder: Path) -> None:
+    put(folder, "sample.json", r'{"text": "\ud83d\ude00"}')
+    assert not loaded(folder).warnings
+
+
+def test_an_unset_variable_of_the_deployment_config_has_its_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET_ANYWHERE", raising=False)
+    text = (folder / "experiment.yaml").read_text()
+    put(folder, "experiment.yaml", text[: text.index("deployment:\n")])
+    entry = '{"ENV_NAME": "dev",\n"ENVIRONMENT_VARIABLES": {\n"Q": "${NOT_SET_ANYWHERE}"}}'
+    put(folder, "configs/deployment_config.json", f'{{"azure_managed_endpoint": [\n{entry}]}}')
+    (problem,) = [p for p in environment_check.problems(loaded(folder), {}, None) if "NOT_SET" in p.message]
+    assert (problem.line, problem.key) == (4, "ENVIRONMENT_VARIABLES.Q")
