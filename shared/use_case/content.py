@@ -17,6 +17,8 @@ from typing import Any, Final
 from shared.digests import file_digest, files_of, json_digest
 from shared.use_case import reach
 from shared.use_case.asked_variables import asked
+from shared.use_case.flex import INIT_FILE
+from shared.use_case.flow_files import PROMPTY
 from shared.use_case.flow_model import FlowFacts, FlowKind
 from shared.use_case.model import UseCase
 from shared.use_case.problems import Problems
@@ -69,7 +71,7 @@ class FlowContent:
         """Path in the use case folder → digest, of every file that takes part whatever is chosen."""
         root = self._use_case.folder.resolve()
         others = self._everything if self._reaches_beyond else self._shared()
-        said = b"\n".join([self._code, *_read(self._own, _TEXTS[1:])])
+        said = b"\n".join([self._code, *_read(self._told, _TEXTS)])
         data = dataset_files(root)
         taken = {
             name: path
@@ -103,10 +105,15 @@ class FlowContent:
     def _reaches_beyond(self) -> bool:
         if any(reach.climbs(text) for text in _read(self._own, (".py",))):
             return True
-        texts = (*_TEXTS[1:], *PROMPT_ENDINGS[:3])
-        return any(reach.points_upwards(text) for text in _read(self._own, texts)) or any(
+        return any(reach.points_upwards(text) for text in _read(self._told, _TEXTS)) or any(
             reach.imports(self._use_case.name, text) for text in _read(self._own, (".py", ".yaml", ".yml"))
         )
+
+    @cached_property
+    def _told(self) -> dict[str, Path]:
+        """The files that the flow's engine reads: not those of other tools beside them, such as `run.yaml`."""
+        known = (self._folder / self._flow_file, self._folder / INIT_FILE)
+        return {name: path for name, path in self._own.items() if path in known or path.suffix == PROMPTY}
 
     def _unused_prompts(self, variants: Mapping[str, str]) -> set[str]:
         """Prompts of variants that are not chosen, and that no Python code of the flow could mean."""

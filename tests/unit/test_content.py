@@ -145,6 +145,16 @@ def test_a_flow_file_that_names_a_path_outside_counts_the_whole_use_case(folder:
     assert changed(folder, before) == ALL
 
 
+def test_a_file_for_other_tools_beside_the_flow_reaches_nowhere(folder: Path) -> None:
+    """The template's flows have a `run.yaml`, by which prompt flow's own command finds their data."""
+    put(folder, "flows/standard/run.yaml", "flow: .\ndata: ../../data/train.jsonl\n")
+    before = digests(folder)
+    put(folder, "flows/evaluation/grade.py", "# rewritten\n" + (folder / "flows/evaluation/grade.py").read_text())
+    assert changed(folder, before) == EVALUATOR_ALONE
+    put(folder, "data/train.jsonl", (folder / "data/train.jsonl").read_text() + "\n")
+    assert changed(folder, before) == EVALUATOR_ALONE
+
+
 @pytest.mark.parametrize(
     "code",
     [
