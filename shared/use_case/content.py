@@ -131,8 +131,9 @@ class FlowContent:
     @cached_property
     def _code(self) -> bytes:
         """The Python code that a line may come through."""
-        files = {**self._everything, **self._own} if self._reaches_beyond else self._own
-        return b"\n".join(_read(files, (".py",)))
+        others = self._everything if self._reaches_beyond else {}
+        reached = {name: path for name, path in others.items() if name.split("/")[0] not in _INERT_FOLDERS}
+        return b"\n".join(_read({**reached, **self._own}, (".py",)))
 
     def _materialised(self, variants: Mapping[str, str]) -> dict[str, Any]:
         """The flow's file with the chosen variants in their nodes' places, and without the others."""

@@ -172,6 +172,16 @@ def test_where_code_opens_files_every_prompt_counts(folder: Path, code: str) -> 
     assert changed(folder, before) == FLOW
 
 
+def test_tests_of_the_use_case_read_for_themselves(folder: Path) -> None:
+    put(folder, "flows/standard/reach.py", "from greetings.helpers import shared_by_all\n")
+    put(folder, "tests/test_flow.py", 'ROWS = open("../data/train.jsonl").read()\n')
+    before = digests(folder)
+    put(folder, "data/train.jsonl", (folder / "data/train.jsonl").read_text() + "\n")
+    assert changed(folder, before) == NOTHING
+    put(folder, "flows/standard/classify__terse.jinja2", "{{text}} other\n")
+    assert changed(folder, before)[:2] == (False, True)
+
+
 def test_a_file_at_the_root_that_code_names_is_content(folder: Path) -> None:
     put(folder, "flows/standard/terms.py", 'TERMS = (Path(__file__).parents[2] / "README.md").read_text()\n')
     put(folder, "README.md", "Terms.\n")
