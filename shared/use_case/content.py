@@ -9,7 +9,7 @@ reaches beyond its folder, the whole use case does, and with it each dataset tha
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,7 @@ class FlowContent:
         self._folder = folder.resolve()
         self._flow_file = flow_file
         self.facts = facts
+        self._mentioned: dict[tuple[str, ...], frozenset[str]] = {}
 
     @property
     def whole(self) -> str:
@@ -62,9 +63,11 @@ class FlowContent:
         """The variables of the process environment that the flow's files ask for."""
         return asked(self._folder, self.facts)
 
-    def mentioned(self, names: Collection[str]) -> frozenset[str]:
-        """Those of the names that the flow's own files hold as a whole word."""
-        return reach.whole_words(names, _read(self._own, _TEXTS))
+    def mentioned(self, names: tuple[str, ...]) -> frozenset[str]:
+        """Those of the names that the flow's own files hold as a whole word; read once for the same names."""
+        if names not in self._mentioned:
+            self._mentioned[names] = reach.whole_words(names, _read(self._own, _TEXTS))
+        return self._mentioned[names]
 
     @cached_property
     def _files(self) -> dict[str, str]:
