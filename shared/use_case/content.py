@@ -8,6 +8,7 @@ reaches beyond its folder, the whole use case does, and with it each dataset tha
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -56,7 +57,8 @@ class FlowContent:
         flow_file = self._name(self._folder / self._flow_file)
         unused = {self._name(self._folder / prompt) for prompt in self._unused_prompts(variants)}
         kept = {name: digest for name, digest in files.items() if name != flow_file and name not in unused}
-        return json_digest({"files": kept, "flow": self._materialised(variants)})
+        # As text: YAML has numbers that are no JSON (`.inf`), and a node may be given one.
+        return json_digest({"files": kept, "flow": json.dumps(self._materialised(variants), sort_keys=True)})
 
     @cached_property
     def asked(self) -> frozenset[str]:

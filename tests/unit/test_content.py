@@ -82,6 +82,13 @@ def test_the_file_of_the_flow_counts_by_chosen_variant(folder: Path) -> None:
     assert (after[0], after[1]) == (before[1], before[1]), "another default is another choice, not another content"
 
 
+def test_a_node_may_be_given_a_number_that_is_no_json(folder: Path) -> None:
+    change(folder, "flows/standard/flow.dag.yaml", "tone: short", "tone: .inf")
+    before = digests(folder)
+    change(folder, "flows/standard/flow.dag.yaml", "tone: .inf", "tone: .nan")
+    assert changed(folder, before) == TERSE_ALONE
+
+
 def test_datasets_of_other_environments_are_inputs_too(folder: Path) -> None:
     put(folder, "data/short.jsonl", '{"text": "hello"}\n')
     put(
