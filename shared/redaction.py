@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from shared.connections import Connection
-from shared.use_case.references import is_secret_name
+from shared.use_case.references import may_be_secret_name
 
 _SHORTEST: Final = 8
 """A shorter key cannot be told from ordinary text: replacing it would spoil the reason and hide nothing."""
@@ -23,7 +23,7 @@ def secrets_of(connections: Iterable[Connection], variables: Mapping[str, str] |
     for connection in connections:
         if not connection.stand_in:
             texts.update((connection.api_key, *connection.secrets.values(), *_in_address(connection.api_base)))
-    texts.update(value for name, value in (variables or {}).items() if is_secret_name(name))
+    texts.update(value for name, value in (variables or {}).items() if may_be_secret_name(name))
     return sorted((text for text in texts if len(text) >= _SHORTEST), key=len, reverse=True)
 
 

@@ -11,9 +11,10 @@ from shared.use_case.model import ConnectionSpec
 _REFERENCE: Final = re.compile(r"\s*\$\{\s*([^{}$]+?)\s*\}\s*")
 _PLACEHOLDER: Final = re.compile(r"\s*<[^<>]*>\s*")
 _SECRET_NAME: Final = re.compile(
-    r"(?i)((api|access|account|subscription|admin|query)[_-]?key|secret|password|connection[_-]?string"
-    r"|(access|auth|api|bearer)[_-]?token)s?$"
+    r"(?i)(((api|access|account|subscription|admin|query)[_-]?key|secret|password|passphrase|credential"
+    r"|connection[_-]?string|(access|auth|api|bearer)[_-]?token)s?|passwd|pwd|(^|[_-])token)$"
 )
+_PERHAPS_SECRET: Final = re.compile(r"(?i)(^|[_-])(keys?|pat|sas|dsn|tokens)$")
 
 _SECRET_VALUE: Final = re.compile(
     r"sk-[A-Za-z0-9_-]{20}|gh[opsu]_[A-Za-z0-9]{20}|github_pat_|xox[abp]-|AKIA[A-Z0-9]{16}"
@@ -38,6 +39,11 @@ def is_placeholder(value: object) -> bool:
 def is_secret_name(name: str) -> bool:
     """Whether a variable of that name holds a secret, as far as names tell."""
     return _SECRET_NAME.search(name) is not None
+
+
+def may_be_secret_name(name: str) -> bool:
+    """The same with a wider net, for what is only hidden and never refused: `PARTITION_KEY` may hold no secret."""
+    return is_secret_name(name) or _PERHAPS_SECRET.search(name) is not None
 
 
 def is_secret(name: str, value: object) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from shared.connections import Connection
 from shared.redaction import Redaction
+from shared.use_case.references import is_secret_name
 
 
 def connection(key: str, *, stand_in: bool = False) -> Connection:
@@ -41,3 +42,14 @@ def test_what_an_address_holds_beside_the_address_is_taken_out() -> None:
 def test_variables_whose_name_says_that_they_are_secret_are_taken_out() -> None:
     redacted = Redaction([], {"SEARCH_API_KEY": "first-secret", "PROMPT_TOKEN_LIMIT": "30000000", "PLACE": "Rotterdam"})
     assert redacted("first-secret, 30000000 in Rotterdam") == "***, 30000000 in Rotterdam"
+
+
+def test_variables_are_hidden_by_a_wider_net_than_they_are_refused_by() -> None:
+    variables = {
+        "SHOP_TOKEN": "first-secret",
+        "SHOP_KEY": "second-secret",
+        "DB_PWD": "third-secret",
+        "NAME": "a-person",
+    }
+    assert Redaction([], variables)("first-secret second-secret third-secret a-person") == "*** *** *** a-person"
+    assert not is_secret_name("PARTITION_KEY")
