@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.endpoints.adapter import LocalEndpoints
+from shared.adapters.local.endpoints.state import HEADER
 from shared.adapters.local.endpoints.supervisor import EndpointSupervisor
 from shared.connections import Connection
 from shared.ports import DeploymentSpec, DeploymentState
@@ -30,9 +33,10 @@ class Host:
             return {spec.name: Connection(spec.name, "azure", model.url, KEY) for spec in specs}
 
         port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
         blobs = FileBlobStore(home / "blobs")
         self.model = model
-        self.endpoints = LocalEndpoints(blobs, home, f"http://127.0.0.1:{port}")
+        self.endpoints = LocalEndpoints(blobs, home, self.url)
         self.supervisor = EndpointSupervisor(blobs, home, port, resolve)
 
     def deployed(self, name: str, flow: str, flow_file: str, **more: Any) -> DeploymentState:
@@ -150,3 +154,42 @@ def test_served_code_imports_the_rest_of_its_use_case_by_the_use_cases_name(host
 def test_code_that_cannot_be_loaded_fails_its_deployment_and_says_why(host):
     assert host.deployed("misspelt", "code", "misspelt.flex.yaml") is DeploymentState.FAILED
     assert "'retuns_text', which is no function or class of 'outputs'" in host.reason
+
+
+TELLS_ITS_KEY = """\
+from promptflow.connections import AzureOpenAIConnection
+from promptflow.core import tool
+
+
+@tool
+def tell(what: str, aoai: AzureOpenAIConnection) -> str:
+    if what == "fail":
+        raise RuntimeError("refused: " + aoai.api_key)
+    return what
+"""
+TELLING = """\
+inputs: {what: {type: string}}
+outputs: {value: {type: string, reference: "${tell.output}"}}
+nodes:
+- {name: tell, type: python, source: {type: code, path: tell.py}, inputs: {what: "${inputs.what}", aoai: aoai}}
+"""
+
+
+def test_a_served_dag_shows_no_key_in_its_errors_and_takes_json_objects_alone(host, tmp_path):
+    (tmp_path / "flow.dag.yaml").write_text(TELLING)
+    (tmp_path / "tell.py").write_text(TELLS_ITS_KEY)
+    assert host.deployed("telling", str(tmp_path), "flow.dag.yaml") is DeploymentState.READY, host.reason
+    assert host.score("telling", what="this") == (200, {"value": "this"})
+
+    status, answer = host.score("telling", what="fail")
+    assert status >= 400
+    assert "refused: ***" in answer["error"]["message"]
+
+    for body in (b"{", b"[1]", b"", b"\xff", b"[" * 50_000):
+        request = urllib.request.Request(
+            f"{host.url}/kinds/score", body, {"Content-Type": "application/json", HEADER: "telling"}
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == 400
+        assert "The body is no JSON" in json.loads(refused.value.read())["error"]["message"]

@@ -122,12 +122,15 @@ def _scoring_app(orders: dict[str, Any]) -> Any:
 
 
 def _prompt_flow_app(orders: dict[str, Any]) -> Any:
+    from shared.adapters.local.endpoints.guarded import Guarded
     from shared.adapters.local.engines.connections import engine_connections
     from shared.adapters.local.engines.modules import make_importable
     from shared.connections import Connection
+    from shared.redaction import Redaction
 
     given = {values["name"]: Connection(**values) for values in orders["connections"]}
     connections = engine_connections(given)
+    redacted = Redaction(given.values(), orders["environment"])
     _forget_this_program()
     os.chdir(orders["flow"])
     make_importable(Path(orders["flow"]), orders["package"], Path(orders["root"]) if orders["root"] else None)
@@ -144,7 +147,7 @@ def _prompt_flow_app(orders: dict[str, Any]) -> Any:
     app = ServingApp("served-flow")
     # A provider that has no connections: one that the flow lacks is then an error that names it.
     app.init(flow_file_path=orders["dag"], connection_provider=list)
-    return app
+    return Guarded(app, redacted)
 
 
 def _report(report_fd: int, what: dict[str, Any]) -> None:
