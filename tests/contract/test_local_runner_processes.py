@@ -89,9 +89,9 @@ def test_only_flows_that_need_prompt_flow_have_a_process_that_imports_it_ahead(o
     (plain,) = runner.start(spec("code", [{"text": "a"}], flow_file="returns_text.flex.yaml")).lines
     assert plain.status == "completed"
     nursery = runner._pool._nursery
-    assert (nursery._spare, nursery._template) == (None, None)
+    assert (nursery._spare, nursery._fork_server) == (None, None)
     runner.start(acts("a"))
-    assert (nursery._spare or nursery._template) is not None
+    assert (nursery._spare or nursery._fork_server) is not None
 
 
 def test_where_every_line_is_known_and_no_node_aggregates_no_process_is_started(own_runner):

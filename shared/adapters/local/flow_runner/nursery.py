@@ -1,8 +1,8 @@
 """Starting worker processes and ending them, whatever they are to hold.
 
 Importing prompt flow takes a second or more, loading a flow takes milliseconds. So one process imports it and each
-worker is a copy of that (`template.py`); where that cannot be, one spare process, with prompt flow imported and no flow
-in it, waits for the next flow that needs it. Plain Python needs neither: its worker is up at once.
+worker is a copy of that (`fork_server.py`); where that cannot be, one spare process, with prompt flow imported and no
+flow in it, waits for the next flow that needs it. Plain Python needs neither: its worker is up at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar
 
-from shared.adapters.local.flow_runner import template as templates
+from shared.adapters.local.flow_runner import fork_server
+from shared.adapters.local.flow_runner.fork_server import ForkServer, Unusable
 from shared.adapters.local.flow_runner.limits import CallLimits
-from shared.adapters.local.flow_runner.process import Started, WorkerProcess, started, worker_environment
-from shared.adapters.local.flow_runner.template import Template, Unusable
+from shared.adapters.local.flow_runner.process import WorkerProcess
+from shared.adapters.local.flow_runner.start import Started, started, worker_environment
 from shared.errors import BusinessFailure, Transient
 
 log: Final = logging.getLogger("genaiops.flow_runner")
@@ -36,8 +37,8 @@ class Nursery:
         self._python = python
         self._limits = limits
         self._lock = threading.Lock()
-        self._can_copy = templates.IS_POSSIBLE
-        self._template: Future[Template] | None = None
+        self._can_copy = fork_server.IS_POSSIBLE
+        self._fork_server: Future[ForkServer] | None = None
         self._spare: Future[WorkerProcess] | None = None
         self._workers: set[WorkerProcess] = set()
         """All that live, whatever they are doing."""
@@ -65,7 +66,7 @@ class Nursery:
     def foresee(self) -> None:
         """Begin to import prompt flow: a worker with it will be asked for."""
         if self._can_copy:
-            self._begun_template()
+            self._begun_fork_server()
         else:
             self.keep_a_spare()
 
@@ -87,21 +88,21 @@ class Nursery:
             if self._spare is not None and self._spare.done():
                 self.end(self._spare.result(), "it was idle")
                 self._spare = None
-            if self._template is not None and self._template.done():
-                self._end_template(self._template)
-                self._template = None
+            if self._fork_server is not None and self._fork_server.done():
+                self._end_fork_server(self._fork_server)
+                self._fork_server = None
 
     def close(self) -> None:
         """End all workers, those that are starting too."""
         with self._lock:
             self._closed.set()
             self._spare = None
-            template, self._template = self._template, None
+            server, self._fork_server = self._fork_server, None
         self._starter.shutdown(wait=True)  # no worker comes after this: one that was being started is ended at once
         for worker in list(self._workers):
             self.end(worker, "the runner was closed")
-        if template is not None:
-            self._end_template(template)
+        if server is not None:
+            self._end_fork_server(server)
 
     def _made(self, *, preload: bool) -> WorkerProcess:
         spare = None
@@ -126,37 +127,37 @@ class Nursery:
         return self._worker(lambda scratch: started(self._python, scratch, preload=preload))
 
     def _copied(self) -> WorkerProcess | None:
-        """A copy of the template; None where there is none to be had."""
-        begun = self._begun_template()
+        """A copy of the fork server; None where there is none to be had."""
+        begun = self._begun_fork_server()
         if begun is None:
             return None
         try:
-            template = begun.result()
+            server = begun.result()
         except OSError:  # starting a worker will say the same
             return None
         try:
-            return self._worker(lambda scratch: template.fork(scratch, worker_environment(scratch)))
+            return self._worker(lambda scratch: server.fork(scratch, worker_environment(scratch)))
         except Unusable as error:
-            if not template.was_up and not self._closed.is_set():
+            if not server.was_up and not self._closed.is_set():
                 log.info("workers are started one by one: %s", error)
                 self._can_copy = False
             return None
 
-    def _begun_template(self) -> Future[Template] | None:
+    def _begun_fork_server(self) -> Future[ForkServer] | None:
         with self._lock:
             if self._closed.is_set():
                 return None
-            if self._template is not None and _has_gone(self._template):
-                self._end_template(self._template)
-                self._template = None
-            if self._template is None:
-                self._template = self._starter.submit(self._start_template)
-            return self._template
+            if self._fork_server is not None and _has_gone(self._fork_server):
+                self._end_fork_server(self._fork_server)
+                self._fork_server = None
+            if self._fork_server is None:
+                self._fork_server = self._starter.submit(self._start_fork_server)
+            return self._fork_server
 
-    def _start_template(self) -> Template:
-        return self._in_scratch(lambda scratch: Template(self._python, scratch, worker_environment(scratch)))
+    def _start_fork_server(self) -> ForkServer:
+        return self._in_scratch(lambda scratch: ForkServer(self._python, scratch, worker_environment(scratch)))
 
-    def _end_template(self, begun: Future[Template]) -> None:
+    def _end_fork_server(self, begun: Future[ForkServer]) -> None:
         if not begun.cancel() and begun.exception() is None:
             begun.result().kill()
             shutil.rmtree(begun.result().scratch, ignore_errors=True)
@@ -178,5 +179,5 @@ class Nursery:
             raise
 
 
-def _has_gone(template: Future[Template]) -> bool:
-    return template.done() and (template.exception() is not None or not template.result().alive)
+def _has_gone(server: Future[ForkServer]) -> bool:
+    return server.done() and (server.exception() is not None or not server.result().alive)

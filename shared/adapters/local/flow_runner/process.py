@@ -1,4 +1,4 @@
-"""The runner's handle on one worker process: starting it, talking to it, and knowing why it ended.
+"""The runner's handle on one worker process: talking to it, and knowing why it ended.
 
 Three threads serve each worker: one reads its answers and hands them to the runs they name, and never writes, so that
 the worker never waits for it; one tells it which calls of models may be made; one drains what the flow prints and keeps
@@ -13,19 +13,17 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO, Final, Protocol
+from typing import Final
 
-from shared.adapters.local.engines.environment import declared_environment, engine_environment
+from shared.adapters.local.engines.environment import declared_environment
 from shared.adapters.local.flow_runner import protocol
 from shared.adapters.local.flow_runner.limits import CallLimits
+from shared.adapters.local.flow_runner.start import Started
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunSpec
 
-_ROOT: Final = Path(__file__).parents[4]
-_MODULE: Final = "shared.adapters.local.flow_runner.worker"
 _START_S: Final = 180.0
 """For importing prompt flow on a busy machine, and for loading a flow."""
 _GRACE_S: Final = 15.0
@@ -59,37 +57,6 @@ class Session:
         if answer is None:
             raise WorkerDied(self.worker.death())
         return answer
-
-
-class Started(Protocol):
-    """A worker's process, as `subprocess.Popen` has it."""
-
-    @property
-    def pid(self) -> int: ...
-    @property
-    def stdin(self) -> IO[bytes] | None: ...
-    @property
-    def stdout(self) -> IO[bytes] | None: ...
-    @property
-    def stderr(self) -> IO[bytes] | None: ...
-    def poll(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-
-
-def started(python: str, scratch: Path, *, preload: bool) -> Started:
-    """A worker's process. Start it in a thread that outlives it: Linux kills the worker when that thread ends.
-
-    `preload` has it import prompt flow at once, which takes seconds; without, only a flow that needs it does.
-    """
-    return subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        [python, "-m", _MODULE, str(os.getpid()), str(scratch), "promptflow" if preload else "plain"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=scratch,
-        env=worker_environment(scratch),
-        start_new_session=True,  # Ctrl-C in the terminal is the host's: it drains first
-    )
 
 
 class WorkerProcess:
@@ -296,20 +263,3 @@ class WorkerProcess:
         assert self._process.stderr is not None
         while data := os.read(self._process.stderr.fileno(), 1 << 16):
             self._tail = (self._tail + data)[-_TAIL:]
-
-
-def worker_environment(scratch: Path) -> Mapping[str, str]:
-    """A worker's environment: prompt flow kept quiet and apart, in a home of its own that is made under `scratch`."""
-    home = scratch / "promptflow"
-    home.mkdir(parents=True, exist_ok=True)
-    # Without these prompt flow phones home and starts a service (port 23333) that outlives everybody.
-    home.joinpath("pf.yaml").write_text("telemetry:\n  enabled: false\ntrace:\n  destination: none\n", encoding="utf-8")
-    return {
-        **engine_environment(),
-        "PYTHONPATH": str(_ROOT),
-        "PYTHONIOENCODING": "utf-8:backslashreplace",
-        "PYTHONFAULTHANDLER": "1",
-        "PF_HOME_DIRECTORY": str(home),
-        "PF_LOGGING_LEVEL": "CRITICAL",
-        "PF_SKIP_SERIALIZATION_CHECK": "true",  # outputs are checked once, by us
-    }

@@ -19,7 +19,7 @@ LIMIT: Final = 512 * 1024 * 1024
 """Bytes of one message: an output beyond it fails its line."""
 
 LARGEST_PACKET: Final = 1 << 20
-"""Bytes of one message to the template or from it."""
+"""Bytes of one message to the fork server or from it."""
 
 Message = dict[str, Any]
 

@@ -1,7 +1,7 @@
-"""The template: a process with prompt flow imported that makes workers of itself, each in milliseconds. Linux only.
+"""The fork server: a process with prompt flow imported that makes workers of itself, each in milliseconds. Linux only.
 
 It has one thread and opens nothing, so that what `fork` copies is whole. Orders with a worker's three streams come over
-a socket; what it made, and how each ended, goes back over it. Started by `template.py`.
+a socket; what it made, and how each ended, goes back over it. Started by `fork_server.py`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(parent: int) -> None:
 
 
 def _fork(orders: socket.socket, order: dict[str, Any], streams: list[int], wakes: int, wake: int) -> None:
-    template = os.getpid()
+    server = os.getpid()
     in_own_group, told = os.pipe()
     try:
         pid = os.fork()
@@ -73,10 +73,10 @@ def _fork(orders: socket.socket, order: dict[str, Any], streams: list[int], wake
             orders.close()
             for end in (in_own_group, told, wakes, wake):
                 os.close(end)
-            _become_worker(template, order, streams)
+            _become_worker(server, order, streams)
         except BaseException:
             traceback.print_exc()
-        finally:  # whatever happens: a copy must never go on as the template
+        finally:  # whatever happens: a copy must never go on as the fork server
             os._exit(1)
     for end in (told, *streams):
         os.close(end)
@@ -87,7 +87,7 @@ def _fork(orders: socket.socket, order: dict[str, Any], streams: list[int], wake
     os.close(in_own_group)
 
 
-def _become_worker(template: int, order: dict[str, Any], streams: list[int]) -> NoReturn:
+def _become_worker(server: int, order: dict[str, Any], streams: list[int]) -> NoReturn:
     for standard, stream in enumerate(streams):
         os.dup2(stream, standard)
         os.close(stream)
@@ -95,7 +95,7 @@ def _become_worker(template: int, order: dict[str, Any], streams: list[int]) -> 
     os.environ.update(order["environment"])
     os.chdir(order["scratch"])
     gc.enable()
-    worker.main(template, Path(order["scratch"]), "promptflow")
+    worker.main(server, Path(order["scratch"]), "promptflow")
 
 
 def _tell_ended(orders: socket.socket) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shared.adapters.local.flow_runner import template
+from shared.adapters.local.flow_runner import fork_server
 from shared.ports import RunStatus
 from tests.contract.local_runner import FLOWS, acts, eventually, graded, is_alive, values
 
@@ -110,7 +110,7 @@ def test_when_no_flow_has_been_used_for_long_the_process_that_is_copied_ends(own
 def test_a_flow_that_was_foreseen_finds_the_process_to_copy(own_runner):
     runner = own_runner()
     runner.foresee(FLOWS / "misbehaving", "flow.dag.yaml")
-    begun = runner._pool._nursery._template
+    begun = runner._pool._nursery._fork_server
     assert begun is not None
     (pid,) = values(runner.start(acts("pid")))
     assert parent(pid) == begun.result()._process.pid
@@ -119,12 +119,12 @@ def test_a_flow_that_was_foreseen_finds_the_process_to_copy(own_runner):
 def test_a_code_flow_that_was_foreseen_needs_none(own_runner):
     runner = own_runner()
     runner.foresee(FLOWS / "code", "returns_text.flex.yaml")
-    assert runner._pool._nursery._template is None
+    assert runner._pool._nursery._fork_server is None
     assert runner._pool._nursery._spare is None
 
 
 def test_where_importing_prompt_flow_begins_threads_workers_are_processes_of_their_own(own_runner, monkeypatch):
-    monkeypatch.setattr(template, "_MODULE", "tests.contract.threaded_template")
+    monkeypatch.setattr(fork_server, "_MODULE", "tests.contract.threaded_fork_server")
     runner = own_runner()
     (first,) = values(runner.start(acts("pid")))
     (second,) = values(runner.start(acts("pid", environment={"A": "1"})))
@@ -133,7 +133,7 @@ def test_where_importing_prompt_flow_begins_threads_workers_are_processes_of_the
 
 
 def test_where_no_process_can_be_copied_a_spare_one_waits_for_the_next_flow(own_runner, monkeypatch):
-    monkeypatch.setattr(template, "IS_POSSIBLE", False)
+    monkeypatch.setattr(fork_server, "IS_POSSIBLE", False)
     runner = own_runner()
     runner.foresee(FLOWS / "misbehaving", "flow.dag.yaml")
     foreseen = runner._pool._nursery._spare

@@ -1,8 +1,8 @@
-"""The runner's handle on the template, the process that makes workers of itself: starting it, and asking for workers.
+"""The runner's handle on the fork server, the process that makes workers of itself: starting it, asking it for workers.
 
 `os.fork` in the runner's own process would copy its threads' locks and none of its threads; so a process of its own
-imports prompt flow once, with one thread, and each worker is a copy of that (`template_process.py`). Where there is no
-such thing, or it cannot be used, workers are started as processes of their own.
+imports prompt flow once, with one thread, and each worker is a copy of that (`fork_server_process.py`). Where there is
+no such thing, or it cannot be used, workers are started as processes of their own.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from shared.adapters.local.flow_runner.protocol import LARGEST_PACKET
 
 IS_POSSIBLE: Final = sys.platform == "linux"
 """Elsewhere a copy would not end with its parent, and the system's own libraries do not survive being copied."""
-_MODULE: Final = "shared.adapters.local.flow_runner.template_process"
+_MODULE: Final = "shared.adapters.local.flow_runner.fork_server_process"
 _FORK_S: Final = 180.0
 """For importing prompt flow on a busy machine."""
 
 
 class Unusable(Exception):
-    """The template can make no worker: start one in the ordinary way."""
+    """The fork server can make no worker: start one in the ordinary way."""
 
 
 class ForkedProcess:
-    """A worker that the template made, in the words of `subprocess.Popen`."""
+    """A worker that the fork server made, in the words of `subprocess.Popen`."""
 
     def __init__(self, pid: int, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], code: Future[int]) -> None:
         self.pid = pid
@@ -56,8 +56,8 @@ class ForkedProcess:
             raise subprocess.TimeoutExpired(_MODULE, timeout or 0.0) from None
 
 
-class Template:
-    """A template. Construct it in a thread that outlives it: Linux kills it, and its workers, when that thread ends."""
+class ForkServer:
+    """Make it in a thread that outlives it: Linux kills the fork server and its workers when that thread ends."""
 
     def __init__(self, python: str, scratch: Path, environment: Mapping[str, str]) -> None:
         """Start it; it imports prompt flow meanwhile. Raises OSError."""
@@ -80,7 +80,7 @@ class Template:
                 env=environment,
                 start_new_session=True,
             )
-        threading.Thread(target=self._read, name="worker-template", daemon=True).start()
+        threading.Thread(target=self._read, name="worker-fork-server", daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -88,7 +88,7 @@ class Template:
         return not self._ended
 
     def fork(self, scratch: Path, environment: Mapping[str, str]) -> ForkedProcess:
-        """A worker with that scratch folder and environment. Waits until the template is up.
+        """A worker with that scratch folder and environment. Waits until the fork server is up.
 
         Raises:
             Unusable: there will be none.
@@ -97,7 +97,7 @@ class Template:
         made: Future[tuple[int, Future[int]]] = Future()
         with self._lock:
             if self._ended:
-                raise Unusable("the template has ended")
+                raise Unusable("the fork server has ended")
             self._orders[number] = made
         order = {"order": number, "scratch": str(scratch), "environment": dict(environment)}
         with contextlib.ExitStack() as its, contextlib.ExitStack() as ours:
@@ -107,7 +107,7 @@ class Template:
                 pid, code = made.result(_FORK_S)
             except TimeoutError as error:
                 self.kill()
-                raise Unusable("the template hangs") from error
+                raise Unusable("the fork server hangs") from error
             except OSError as error:  # it ended, or the environment is too large for a packet
                 with self._lock:
                     self._orders.pop(number, None)
@@ -160,7 +160,7 @@ class Template:
             self._orders.clear()
             self._codes.clear()
         for made in orders:
-            made.set_exception(Unusable("the template ended"))
+            made.set_exception(Unusable("the fork server ended"))
         for code in codes:  # Linux has ended them together with it
             code.set_result(-signal.SIGKILL)
         self._socket.close()
