@@ -51,7 +51,10 @@ def _spec(
     flow = next(e for e in use_case.evaluators if e.name == evaluator.evaluator)
     folder = evaluation_folder(chain.id, cell.name, evaluator.evaluator)
     digest = reuse.evaluation_digest(prepared, cell, evaluator)
-    found = reuse.notes(ports.blobs, evaluator.configuration, prepared.reuse, digest, not_of=chain.id)
+    siblings = prepared.sharing(evaluator.configuration)
+    found = reuse.notes(
+        ports.blobs, evaluator.configuration, prepared.reuse, digest, siblings=siblings, not_of=chain.id
+    )
     known = reuse.pin(ports.blobs, folder, found, _inputs(ports, chain, prepared, cell, evaluator))
     return RunSpec(
         name=name,

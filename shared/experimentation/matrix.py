@@ -115,3 +115,9 @@ class PreparedChain(BaseModel):
     def evaluators_of(self, dataset: str) -> tuple[PreparedEvaluator, ...]:
         """The evaluators that evaluate runs on this experiment dataset."""
         return tuple(e for e in self.evaluators if e.experiment_dataset == dataset)
+
+    def sharing(self, configuration: str) -> int:
+        """How many runs, of cells or of evaluators, the chain has under this configuration."""
+        cells = sum(cell.configuration == configuration for cell in self.cells)
+        graded = {e.experiment_dataset for e in self.evaluators if e.configuration == configuration}
+        return cells + sum(cell.dataset in graded for cell in self.cells)

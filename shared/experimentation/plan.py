@@ -188,7 +188,10 @@ class _Counter:
         return PlannedEvaluation(evaluator.evaluator, lines, calls, known, round(per_line * (lines - known)))
 
     def _notes(self, configuration: str, digest: str) -> list[reuse.Note]:
-        return reuse.notes(self.blobs, configuration, self.chain.reuse, digest) if self.blobs is not None else []
+        if self.blobs is None:
+            return []
+        siblings = self.chain.sharing(configuration)
+        return reuse.notes(self.blobs, configuration, self.chain.reuse, digest, siblings=siblings)
 
     def _rows(self, dataset: str) -> Iterator[dict[str, Any]]:
         prepared = self.chain.dataset(dataset)

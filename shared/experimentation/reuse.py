@@ -33,13 +33,17 @@ from shared.use_case.model import Reuse
 
 CONTAINER: Final = "reuse"
 MOST_RUNS: Final = 20
-"""Earlier runs that are looked through, the newest first."""
+"""Earlier runs that are looked through, the newest first; one more for each run of the chain that shares a
+configuration, for it has left as many notes before."""
+MOST_SIBLINGS: Final = 80
+_SHORT: Final = 12
+"""Characters of a digest in a note's name."""
 PINNED_LINES: Final = "reused.jsonl"
 PINNED: Final = "reused.json"
 
 
 class Note(BaseModel):
-    """What a run leaves behind for later ones: `<configuration>/<when it ended>-<digest of its name>.json`."""
+    """What a run leaves behind for later ones: `<configuration>/<when it ended>-<its digest>-<its name's>.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,7 +98,8 @@ def _remember(blobs: BlobStore, configuration: str, digest: str, folder: str, re
         tokens_per_line=record.tokens.total / new,
     )
     name = hashlib.sha256(record.name.encode()).hexdigest()[:12]
-    blob = f"{configuration}/{record.ended_at.astimezone(UTC):%Y%m%dT%H%M%S%f}-{name}.json"
+    ended_at = f"{record.ended_at.astimezone(UTC):%Y%m%dT%H%M%S%f}"
+    blob = f"{configuration}/{ended_at}-{digest[:_SHORT]}-{name}.json"
     try:
         blobs.write(CONTAINER, blob, note.model_dump_json().encode(), if_absent=True)
     except Conflict:
@@ -114,15 +119,20 @@ def evaluation_digest(chain: PreparedChain, cell: Cell, evaluator: PreparedEvalu
     )
 
 
-def notes(blobs: BlobStore, configuration: str, reuse: Reuse, digest: str = "", *, not_of: str = "") -> list[Note]:
-    """The notes that a run may take lines from, the newest first.
+def notes(
+    blobs: BlobStore, configuration: str, reuse: Reuse, digest: str = "", *, siblings: int = 0, not_of: str = ""
+) -> list[Note]:
+    """The notes that a run may take lines from: those of the very same run, then the others, each the newest first.
 
     Those of the chain `not_of` are left out: which of its runs ends first is chance, and equal chains should have equal
-    results.
+    results. `siblings` are the runs of a chain under this configuration.
     """
     if reuse is Reuse.NONE:
         return []
-    names = sorted((info.name for info in blobs.list(CONTAINER, f"{configuration}/")), reverse=True)
+    newest = sorted((info.name for info in blobs.list(CONTAINER, f"{configuration}/")), reverse=True)
+    same = f"-{digest[:_SHORT]}-"
+    # The very same run may lie behind those of many others: a matrix has as many under one evaluator's configuration.
+    names = sorted(newest, key=lambda name: same not in name) if digest else newest
     found = (Note.model_validate_json(blobs.read(CONTAINER, name)) for name in names)
     return list(
         islice(
@@ -131,7 +141,7 @@ def notes(blobs: BlobStore, configuration: str, reuse: Reuse, digest: str = "", 
                 for note in found
                 if (reuse is Reuse.LINES or note.digest == digest) and note.folder.split("/")[0] != not_of
             ),
-            MOST_RUNS,
+            MOST_RUNS + min(siblings, MOST_SIBLINGS),
         )
     )
 

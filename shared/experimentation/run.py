@@ -141,7 +141,10 @@ def _begun(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name
 def _spec(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name: str) -> RunSpec:
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     folder = cell_folder(chain.id, cell.name)
-    found = reuse.notes(ports.blobs, cell.configuration, prepared.reuse, cell.digest, not_of=chain.id)
+    siblings = prepared.sharing(cell.configuration)
+    found = reuse.notes(
+        ports.blobs, cell.configuration, prepared.reuse, cell.digest, siblings=siblings, not_of=chain.id
+    )
     known = reuse.pin(ports.blobs, folder, found, _numbered(ports, prepared, cell))
     return RunSpec(
         name=name,

@@ -296,6 +296,17 @@ def test_two_deliveries_that_pin_at_once_come_to_know_the_same_lines(world):
     assert [line.line for line in reuse.pinned_lines(world.blobs, "c/00000")] == [0]
 
 
+def test_a_matrix_of_many_runs_under_one_configuration_is_found_again(world):
+    """More than are looked through: each leaves a note under its evaluator's configuration, and here under its own."""
+    questions = ", ".join(f"question {number}" for number in range(1, 31))
+    key = with_key(world, f"parameters:\n  inputs.question: [{questions}]")
+    ended(world, "a", bundle=world.publish_use_case({QUESTIONS: rows(1), "experiment.yaml": key}))
+    again = ended(world, "b", bundle=world.publish_use_case({QUESTIONS: rows(1), "experiment.yaml": key}))
+    assert world.runner.lines_of(again) == 0
+    more = ended(world, "c", bundle=world.publish_use_case({QUESTIONS: rows(1) + rows(1), "experiment.yaml": key}))
+    assert world.runner.lines_of(more) == 0, "other runs, with lines that are known"
+
+
 def test_notes_of_a_configuration_are_found_the_newest_first_and_bounded(world):
     bundle = world.publish_use_case({QUESTIONS: rows(1)})
     chains = [ended(world, f"n{n}", bundle=bundle, variants="defaults", fresh=True) for n in range(25)]
