@@ -13,6 +13,7 @@ from shared.use_case.block import Block
 from shared.use_case.flow_model import MODEL_SETTINGS, FlowFacts, FlowInput, FlowKind
 from shared.use_case.model import Budget, ListedChoice, Strategy
 from shared.use_case.problems import one_of
+from shared.use_case.value_types import misfit
 
 MOST_REPEATS: Final = 100
 LONGEST_LABEL: Final = 60
@@ -30,6 +31,7 @@ def parameters(block: Block, facts: FlowFacts | None) -> dict[str, tuple[object,
     found: dict[str, tuple[object, ...]] = {}
     for entry in block.entries():
         key = str(entry.path[-1])
+        before = block.problems.count
         values = entry.items()
         if not values and entry.value in (None, []):
             entry.problem("needs a list of one or more values; the first is the default")
@@ -40,6 +42,9 @@ def parameters(block: Block, facts: FlowFacts | None) -> dict[str, tuple[object,
                 value.problem(f"{text} is there twice; remove one"[:200])
             seen.append(text)
         check_key(entry, key, facts)
+        if block.problems.count == before:
+            for value in values:
+                _check_type(value, key, facts)
         found[key] = tuple(value.value for value in values)
     _check_overlaps(block, found, (), facts)
     return found
@@ -51,6 +56,11 @@ def _constant(value: Block) -> str:
     if "NaN" in text or "Infinity" in text or (isinstance(value.value, str) and value.value.startswith("${")):
         value.problem(f"is {text}; expected a constant"[:200])
     return text
+
+
+def _check_type(value: Block, key: str, facts: FlowFacts | None) -> None:
+    if facts is not None and (expected := misfit(key, value.value, facts)):
+        value.problem(f"is {value.value!r}"[:120] + f"; {expected}")
 
 
 def _check_overlaps(block: Block, keys: Collection[str], others: Collection[str], facts: FlowFacts | None) -> None:
@@ -202,8 +212,11 @@ def _choice(
     values: dict[str, object] = {}
     for entry in item.child("parameters").entries():
         key = str(entry.path[-1])
+        before = item.problems.count
         _constant(entry)
         check_key(entry, key, facts)
+        if item.problems.count == before:
+            _check_type(entry, key, facts)
         values[key] = entry.value
     _check_overlaps(item.child("parameters"), values, varied, facts)
     return ListedChoice(label, variants, values)

@@ -199,7 +199,9 @@ class _Reader:
             key = str(key_node.value)
             if key in result:
                 first = self.lines[(*path, key)]
-                self.problems.add(self.file, line, key, f"{WRITTEN_TWICE} (first on line {first}); keep one of the two")
+                self.problems.add(
+                    self.file, line, key or "''", f"{WRITTEN_TWICE} (first on line {first}); keep one of the two"
+                )
                 continue
             self.lines[(*path, key)] = line
             result[key] = self.value(item, (*path, key))

@@ -225,3 +225,28 @@ def test_a_mistake_in_a_block_is_named_by_key(folder: Path, block: str, key: str
     problem = only_problem(folder)
     assert (problem.key, problem.line) == (key, line)
     assert says in problem.message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("classify.temperature", "hot", "expected a number from 0 to 2"),
+        ("classify.temperature", "[1]", "expected a number from 0 to 2"),
+        ("temperature", "3", "expected a number from 0 to 2"),
+        ("classify.top_p", "1.5", "expected a number from 0 to 1"),
+        ("classify.max_tokens", "-1", "expected a whole number from 1"),
+        ("classify.deployment_name", "5", "expected a name"),
+        ("classify.temperature", "0.5", ""),
+        ("classify.max_tokens", "100", ""),
+        ("inputs.tone", "[a, b]", ""),
+    ],
+)
+def test_a_value_that_no_model_takes_is_refused(tmp_path: Path, key: str, value: str, expected: str) -> None:
+    folder = written(tmp_path)
+    line = change(folder, "experiment.yaml", "  classify.temperature: [0, 0.7]", f"  {key}: [{value}]")
+    if not expected:
+        assert loaded(folder).parameters
+        return
+    problem = only_problem(folder)
+    assert (problem.line, problem.key) == (line, f"parameters.{key}[0]")
+    assert problem.message.endswith(expected)
