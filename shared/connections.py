@@ -20,7 +20,6 @@ from shared.use_case.connection_types import (
     AZURE,
     OPENAI,
     ConnectionType,
-    first_name,
     names_of,
     type_named,
     web_address,
@@ -69,16 +68,6 @@ class Connection:
             return f"{self.name}: stand-in model (rules, not an LLM)"
         kind = type_named(self.api_type)
         return f"{self.name}: {web_address(self.api_base) or (kind.name if kind is not None else self.api_type)}"
-
-    def value_of(self, key: str) -> str | None:
-        """What `${<connection>.<key>}` means in a flow's environment variables; None: there is no such key."""
-        own = {
-            "api_key": self.api_key,
-            "api_base": self.api_base,
-            "api_version": self.api_version,
-            "api_type": self.api_type,
-        }
-        return ({**self.configs, **self.secrets}.get(key) or own.get(first_name(key))) or None
 
 
 @dataclass(frozen=True)

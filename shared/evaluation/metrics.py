@@ -32,11 +32,6 @@ def means(spreads: Mapping[str, Mapping[str, Spread]]) -> Metrics:
     return {dataset: {name: found.mean for name, found in by_name.items()} for dataset, by_name in spreads.items()}
 
 
-def metrics_by_label(blobs: BlobStore, chain_id: str, prepared: PreparedChain) -> dict[str, Metrics]:
-    """The one value of each metric of every choice."""
-    return {label: means(found) for label, found in spreads_by_label(blobs, chain_id, prepared).items()}
-
-
 def metrics_by_dataset(blobs: BlobStore, chain_id: str, prepared: PreparedChain, label: str) -> Metrics:
     """The metrics of one choice; what did not succeed is missing."""
     return means(_spreads(blobs, chain_id, prepared, (cell for cell in prepared.cells if cell.label == label)))

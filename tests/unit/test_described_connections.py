@@ -160,16 +160,3 @@ def test_a_wrong_value_is_refused_with_its_variable(environment: dict[str, str],
     assert told in str(caught.value)
     assert "variable aoai_api_" in str(caught.value)
     assert KEY not in str(caught.value)
-
-
-def test_the_values_are_known_by_every_name_of_their_keys() -> None:
-    connection = resolved(AOAI, {"aoai_api_key": KEY, "aoai_api_endpoint": "https://x"})
-    shop = resolved(SHOP, {"shop_token": KEY})
-
-    assert [connection.value_of(key) for key in ("api_base", "endpoint", "api_key", "api_version")] == [
-        "https://x",
-        "https://x",
-        KEY,
-        "2024-06-01",
-    ]
-    assert (shop.value_of("token"), shop.value_of("url"), shop.value_of("api_base")) == (KEY, "https://shop", None)

@@ -27,7 +27,6 @@ _GIVE: Final = re.compile(
     r"\b(?:more|another|added|adds?\b|finds?|gets? \d|get on|joined|also|loose|new ones?|rises)\b", re.IGNORECASE
 )
 _OFF: Final = re.compile(r"\boff\b|reduc|cheaper|drops|discount", re.IGNORECASE)
-_FOR: Final = re.compile(r"\bfor \d+ \w+")
 _LESS: Final = re.compile(r"\b(?:colder|fewer|less|shorter|younger|cheaper)\b", re.IGNORECASE)
 _TWICE: Final = re.compile(r"\b(?:twice|double)\b", re.IGNORECASE)
 _HALF: Final = re.compile(r"\bhalf of\b", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""The worker process: loads one flow once and runs its lines; started by `start.py` or copied by `fork_server_process.py`, ended by its parent's end.
+"""The worker process: loads one flow once and runs its lines; it ends with its parent.
 
 Orders come on the standard input and answers leave on what was the standard output; both are moved aside before any
 flow code is loaded, so that a flow may print and read as it likes.
