@@ -78,15 +78,6 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
                 raise Malformed(f"{entry.path} is neither a file nor a folder: remove it.")
 
 
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over the folder's files: their paths and contents, and nothing else.
-
-    Raises:
-        Malformed: as `files_of`.
-    """
-    return json_digest([[name, file_digest(path)] for name, path in files_of(folder)])
-
-
 def json_digest(value: object) -> str:
     """SHA-256 of a JSON value in one canonical form: sorted keys, no spaces, UTF-8."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

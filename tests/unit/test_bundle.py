@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.digests import folder_digest
+from shared.digests import files_of
 from shared.errors import BusinessFailure, InvalidName, Malformed
 from shared.use_case import unpack as unpacking
 from shared.use_case.bundle import make, unpack
@@ -63,7 +63,11 @@ def test_a_bundle_is_self_contained_and_means_the_same_use_case(tmp_path: Path) 
     assert unpacked == tmp_path / "cache" / made.digest
 
     here, there = load(folder, "dev", data=tmp_path / "data"), load(unpacked, "dev", data=None)
-    assert folder_digest(here.flow) == folder_digest(there.flow)
+    packed_flow, unpacked_flow = dict(files_of(here.flow)), dict(files_of(there.flow))
+    assert list(packed_flow) == list(unpacked_flow)
+    assert [path.read_bytes() for path in packed_flow.values()] == [
+        path.read_bytes() for path in unpacked_flow.values()
+    ]
     assert there.evaluators[0].datasets[0].path == unpacked / "data" / "truth.csv"
     assert there.evaluators[0].datasets[0].path.read_bytes() == here.evaluators[0].datasets[0].path.read_bytes()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.digests import file_digest, folder_digest, json_digest
+from shared.digests import file_digest, files_of, json_digest
 from shared.errors import Malformed
 
 names = st.lists(st.sampled_from("abcdé"), min_size=1, max_size=3).map("".join)
@@ -29,6 +29,10 @@ def filled(folder: Path, content: dict[str, bytes], order: list[str]) -> Path:
     return folder
 
 
+def content_of(folder: Path) -> str:
+    return json_digest([[name, file_digest(path)] for name, path in files_of(folder)])
+
+
 @settings(deadline=None)
 @given(files, st.randoms(use_true_random=False))
 def test_the_order_in_which_files_come_to_be_does_not_count(
@@ -38,7 +42,7 @@ def test_the_order_in_which_files_come_to_be_does_not_count(
     random.shuffle(shuffled)
     one = filled(tmp_path_factory.mktemp("one"), content, list(content))
     other = filled(tmp_path_factory.mktemp("other"), content, shuffled)
-    assert folder_digest(one) == folder_digest(other)
+    assert content_of(one) == content_of(other)
 
 
 @settings(deadline=None)
@@ -47,20 +51,20 @@ def test_a_renamed_a_changed_and_an_added_file_are_changes(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]
 ) -> None:
     folder = filled(tmp_path_factory.mktemp("folder"), content, list(content))
-    seen = {folder_digest(folder)}
+    seen = {content_of(folder)}
     victim = folder / min(content)
     renamed = victim.rename(victim.with_name("renamed"))
-    seen.add(folder_digest(folder))
+    seen.add(content_of(folder))
     renamed.write_bytes(renamed.read_bytes() + b"!")
-    seen.add(folder_digest(folder))
+    seen.add(content_of(folder))
     (folder / "added").touch()
-    seen.add(folder_digest(folder))
+    seen.add(content_of(folder))
     assert len(seen) == 4
 
 
 def test_times_modes_caches_editors_leftovers_and_secrets_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "flow.dag.yaml").write_text("nodes: []\n")
-    before = folder_digest(tmp_path)
+    before = content_of(tmp_path)
     os.utime(tmp_path / "flow.dag.yaml", (0, 0))
     (tmp_path / "flow.dag.yaml").chmod(0o755)
     for name in (
@@ -74,7 +78,7 @@ def test_times_modes_caches_editors_leftovers_and_secrets_do_not_count(tmp_path:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    assert folder_digest(tmp_path) == before
+    assert content_of(tmp_path) == before
 
 
 def test_two_files_cannot_be_confused_with_one(tmp_path: Path) -> None:
@@ -82,17 +86,17 @@ def test_two_files_cannot_be_confused_with_one(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     (tmp_path / "one" / "ab").write_text("c")
     (tmp_path / "two" / "a").write_text("bc")
-    assert folder_digest(tmp_path / "one") != folder_digest(tmp_path / "two")
+    assert content_of(tmp_path / "one") != content_of(tmp_path / "two")
 
 
 def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     with pytest.raises(Malformed, match="is a symbolic link"):
-        folder_digest(tmp_path)
+        content_of(tmp_path)
     (tmp_path / "link").unlink()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(Malformed, match="neither a file nor a folder"):
-        folder_digest(tmp_path)
+        content_of(tmp_path)
 
 
 def test_a_files_digest_is_its_sha256(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.local.engine_connections import engine_form
+from shared.adapters.local.engines.connections import engine_form
 from shared.child_environment import inherited_environment
 from shared.connections import Connection
 from shared.errors import BusinessFailure
