@@ -114,6 +114,105 @@ def test_only_the_composition_root_imports_adapters(path: Path) -> None:
     assert [name for name in imports(path, inside_functions=True) if name.startswith("shared.adapters")] == []
 
 
+ENGINES = SHARED / "adapters" / "local" / "engines"
+FLOW_RUNNER = SHARED / "adapters" / "local" / "flow_runner"
+ENDPOINTS = SHARED / "adapters" / "local" / "endpoints"
+
+PROMPT_FLOW_MODULES = frozenset(
+    {f"promptflow_{name}" for name in ("dag", "hooks", "prompty")}
+    | {"isolation", "lean_import", "reasons", "scheduling"}
+)
+"""Modules of the engines that may import prompt flow: `reasons` does for what a flow of it returned or raised."""
+ENGINES_FOR_ALL = frozenset({"connections", "contract", "dag", "environment", "kinds"})
+"""Modules of the engines that only read and convert. The others load flow code or change the process that they are in.
+"""
+WORKER_ONLY = frozenset({"fork_server_process", "lines", "model_calls", "places", "retry", "worker"})
+FLOW_PROCESSES = frozenset(
+    {ENGINES / path.name for path in ENGINES.glob("*.py")}
+    | {FLOW_RUNNER / f"{name}.py" for name in WORKER_ONLY}
+    | {ENDPOINTS / "serve.py", ENDPOINTS / "scoring.py"}
+)
+"""Files that run in a process of flow code only."""
+
+
+def inner(path: Path, room: Path) -> set[str]:
+    """The modules of a package that a file imports, by their file's name."""
+    package = f"{relative(room).replace('/', '.')}."
+    found = (name.removeprefix(package) for name in imports(path, inside_functions=True) if name.startswith(package))
+    names = {name.split(".")[0] for name in found}
+    return {name for name in names if (room / f"{name}.py").is_file()}
+
+
+def reached(names: set[str], room: Path) -> set[str]:
+    """These modules of a package and all of its modules that they import, directly or not."""
+    seen: set[str] = set()
+    todo = set(names)
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo |= inner(room / f"{name}.py", room) - seen
+    return seen
+
+
+@pytest.mark.parametrize("path", modules(SHARED / "use_case"), ids=relative)
+def test_reading_a_use_case_imports_no_service(path: Path) -> None:
+    below = ("datasets", "digests", "env_file", "errors", "names", "ports", "use_case")
+    rooms = {name.split(".")[1] for name in imports(path, inside_functions=True) if name.startswith("shared.")}
+    assert rooms - set(below) == set()
+
+
+def test_engines_for_plain_python_import_nothing_of_prompt_flow() -> None:
+    plain = reached({"code", "evaluators"}, ENGINES)
+    assert {"code", "evaluators", "signature", "whole_run"} <= plain
+    assert plain & PROMPT_FLOW_MODULES == set()
+
+
+@pytest.mark.parametrize("path", modules(SHARED), ids=relative)
+def test_prompt_flow_is_imported_by_its_engines_and_where_a_flow_of_it_is_served(path: Path) -> None:
+    if (path.parent == ENGINES and path.stem in PROMPT_FLOW_MODULES) or path == ENDPOINTS / "serve.py":
+        return
+    assert [name for name in imports(path, inside_functions=True) if name.split(".")[0] == "promptflow"] == []
+
+
+@pytest.mark.parametrize("path", sorted(set(modules(SHARED)) - FLOW_PROCESSES), ids=relative)
+def test_what_runs_beside_flow_code_is_imported_in_processes_of_flow_code_only(path: Path) -> None:
+    assert inner(path, FLOW_RUNNER) & WORKER_ONLY == set()
+    assert inner(path, ENGINES) - ENGINES_FOR_ALL == set()
+
+
+@pytest.mark.parametrize("name", sorted(WORKER_ONLY))
+def test_the_workers_side_imports_nothing_of_the_runners_side(name: str) -> None:
+    assert inner(FLOW_RUNNER / f"{name}.py", FLOW_RUNNER) - WORKER_ONLY - {"protocol"} == set()
+
+
+ROOMS: dict[str, tuple[str, ...]] = {
+    "cli": ("genaiops.demo", "genaiops.embedded", "genaiops.host", "genaiops.known_connections", "genaiops.new"),
+    "demo": ("genaiops.cli", "genaiops.embedded", "genaiops.host", "genaiops.stand_in_model"),
+    "host": ("shared.adapters.local.clock",),
+    "lab": ("genaiops.cli.wiring", "genaiops.stand_in_model", "shared.adapters"),
+    "new": (),
+    "stand_in_model": (),
+}
+"""What each room of genaiops/ may import of the other rooms and of the adapters."""
+
+
+def test_every_room_of_genaiops_says_what_it_may_import() -> None:
+    assert {path.parent.name for path in (ROOT / "genaiops").glob("*/__init__.py")} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_of_genaiops_imports_of_the_others_what_it_may(room: str) -> None:
+    allowed = (f"genaiops.{room}", *ROOMS[room])
+    parents = {".".join(name.split(".")[:end]) for name in ROOMS[room] for end in (1, 2, 3)} | {"genaiops"}
+    wrong = {
+        f"{relative(path)}: {name}"
+        for path in modules(ROOT / "genaiops" / room)
+        for name in imports(path, inside_functions=True)
+        if name.startswith(("genaiops", "shared.adapters")) and not name.startswith(allowed) and name not in parents
+    }
+    assert wrong == set()
+
+
 @pytest.mark.parametrize("path", modules(SHARED), ids=relative)
 def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     if relative(path).startswith("shared/adapters/"):
