@@ -81,7 +81,7 @@ def table(undisturbed: Undisturbed, name: str) -> list[dict[str, str]]:
 def test_plan_foretells_the_runs_lines_and_model_calls_that_the_chain_makes(
     undisturbed: Undisturbed, results: Results
 ) -> None:
-    command = [sys.executable, "-m", "genaiops", "plan", "flows/ticket_triage", "--json"]
+    command = [sys.executable, "-m", "genaiops", "plan", "flows/ticket_triage", "--fresh", "--json"]
     printed = subprocess.run(
         command, cwd=ROOT, env=environ | undisturbed.embedded.variables, capture_output=True, text=True, check=True
     )
