@@ -1,137 +1,18 @@
-"""The router in front of deployments that are played by small HTTP servers: splits, pins, failover, limits, bytes."""
+"""The router in front of deployments: splits, pins, failover, limits, bytes."""
 
 from __future__ import annotations
 
 import gzip
-import http.client
-import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from shared.adapters.local.endpoints.fleet import Fleet
-from shared.adapters.local.endpoints.router import EndpointRouter
-from shared.adapters.local.endpoints.state import DesiredDeployment, EndpointStore
-from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.ports import DeploymentState
 from tests.contract.endpoint_host import free_port
-
-PIN = "azureml-model-deployment"
-Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
-
-
-def says(content: bytes, status: int = 200, **headers: str) -> Answer:
-    def answer(request: BaseHTTPRequestHandler, body: bytes) -> None:
-        request.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(content)
-
-    return answer
-
-
-def hangs_up(request: BaseHTTPRequestHandler, body: bytes) -> None:
-    request.close_connection = True
-
-
-class FakeDeployment:
-    """An HTTP server in the place of a served process; it keeps what it was sent."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.bodies: list[bytes] = []
-        self.headers: list[Mapping[str, str]] = []
-        deployment = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                deployment.bodies.append(body)
-                deployment.headers.append({name.lower(): value for name, value in self.headers.items()})
-                deployment.answer(self, body)
-
-            def do_GET(self) -> None:
-                deployment.answer(self, b"")
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class Town:
-    """A router over an in-memory fleet; tests put deployments into it."""
-
-    def __init__(self) -> None:
-        self.blobs = MemoryBlobStore()
-        self.fleet = Fleet(self.blobs)
-        self.port = free_port()
-        self.router = EndpointRouter(self.fleet, self.port, max_body=100_000)
-        self.deployments: list[FakeDeployment] = []
-        self.router.start()
-
-    def put(self, name: str, answer: Answer, *, endpoint: str = "shop") -> FakeDeployment:
-        deployment = FakeDeployment(answer)
-        self.deployments.append(deployment)
-        self.place(name, deployment.port, endpoint=endpoint)
-        return deployment
-
-    def place(self, name: str, port: int | None, *, endpoint: str = "shop") -> None:
-        wanted = DesiredDeployment(
-            name=name, creation=f"c-{name}", folder=f"{endpoint}/{name}", flow_digest="d", flow_version="1"
-        )
-        EndpointStore(self.blobs).update(
-            endpoint,
-            lambda before: before.model_copy(update={"deployments": {**before.deployments, name: wanted}}),
-            create=True,
-        )
-        self.fleet.refresh()
-        if port is not None:
-            self.fleet.set_state(endpoint, f"c-{name}", DeploymentState.READY, port=port, pid=1)
-
-    def split(self, endpoint: str = "shop", **traffic: int) -> None:
-        EndpointStore(self.blobs).update(
-            endpoint, lambda before: before.model_copy(update={"traffic": traffic}), create=False
-        )
-        self.fleet.refresh()
-
-    def request(
-        self, path: str, body: bytes | None = b"{}", method: str = "POST", **headers: str
-    ) -> tuple[int, bytes, dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
-            for name, value in {"Content-Length": str(len(body or b"")), **headers}.items():
-                connection.putheader(name.replace("_", "-"), value)
-            connection.endheaders(body)
-            answer = connection.getresponse()
-            return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
-        finally:
-            connection.close()
-
-    def score(self, body: bytes = b"{}", **headers: str) -> tuple[int, bytes, dict[str, str]]:
-        return self.request("/shop/score", body, **headers)
-
-    def counts(self, name: str) -> tuple[int, int]:
-        counts = self.fleet.observed()["shop"].deployments[name].counts
-        return counts.requests, counts.errors
-
-    def close(self) -> None:
-        self.router.stop()
-        for deployment in self.deployments:
-            deployment.close()
+from tests.unit.endpoint_town import PIN, Town, hangs_up, message, says
 
 
 @pytest.fixture
@@ -139,12 +20,6 @@ def town() -> Iterator[Town]:
     town = Town()
     yield town
     town.close()
-
-
-def message(body: bytes) -> str:
-    error = json.loads(body)["error"]
-    assert error["code"]
-    return str(error["message"])
 
 
 def test_a_hundred_calls_are_split_exactly_by_weight(town: Town) -> None:
@@ -347,112 +222,3 @@ def test_stopping_lets_a_request_that_runs_end_first() -> None:
     closing.join()
     caller.join()
     assert answers == [(200, b"one")]
-
-
-def test_health_tells_that_the_router_runs(town: Town) -> None:
-    status, body, _ = town.request("/health", None, "GET")
-    assert (status, json.loads(body)) == (200, {"status": "Healthy"})
-
-
-def test_a_change_holds_when_the_refresh_has_been_answered(town: Town) -> None:
-    town.put("v1", says(b"one"))
-    EndpointStore(town.blobs).update("shop", lambda b: b.model_copy(update={"traffic": {"v1": 100}}), create=False)
-    assert town.score()[0] == 503
-    assert town.request("/admin/refresh", b"")[0] == 200
-    assert town.score()[0] == 200
-
-
-def test_a_document_that_was_damaged_by_hand_is_an_error_and_what_ran_goes_on(town: Town) -> None:
-    town.put("v1", says(b"one"))
-    town.split(v1=100)
-    town.blobs.write("endpoints", "desired/shop.json", b"{")
-    status, body, _ = town.request("/admin/refresh", b"")
-    assert status == 500
-    assert "ValidationError" in message(body)
-    assert town.score()[0] == 200
-
-
-def test_health_of_a_deployment_is_asked_without_waiting(town: Town) -> None:
-    well, ill = town.put("v1", says(b"{}")), town.put("v2", says(b"{}", status=500))
-    assert town.router.healthy(well.port).result(20) is True
-    assert town.router.healthy(ill.port).result(20) is False
-    assert town.router.healthy(free_port()).result(20) is False
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Host": "evil.example"},
-        {"Host": "evil.example:7072"},
-        {"Host": "127.0.0.1.evil.example"},
-        {"Origin": "http://evil.example"},
-        {"Sec_Fetch_Site": "cross-site"},
-        {"Sec_Fetch_Site": "same-site"},
-    ],
-)
-@pytest.mark.parametrize(
-    ("path", "method"),
-    [
-        ("/shop/score", "POST"),
-        ("/health", "GET"),
-        ("/admin/endpoints", "GET"),
-        ("/admin/refresh", "POST"),
-        ("/", "GET"),
-    ],
-)
-def test_other_sites_and_foreign_names_are_refused(town: Town, path: str, method: str, headers: dict[str, str]) -> None:
-    v1 = town.put("v1", says(b"one"))
-    town.split(v1=100)
-    status, body, _ = town.request(path, None if method == "GET" else b"{}", method, **headers)
-
-    error = json.loads(body)["error"]
-    assert (status, error["code"]) == (403, "NotFromHere")
-    assert "Send it from a program on this machine, to http://127.0.0.1." in error["message"]
-    assert v1.bodies == []
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST:99"])
-@pytest.mark.parametrize("fetch_site", ["none", "same-origin", None])
-def test_this_machines_names_are_answered(town: Town, host: str, fetch_site: str | None) -> None:
-    town.put("v1", says(b"one"))
-    town.split(v1=100)
-    sent_by_a_browser = {"Sec_Fetch_Site": fetch_site} if fetch_site else {}
-    assert town.score(Host=host, **sent_by_a_browser)[:2] == (200, b"one")
-
-
-def test_counts_are_written_down_and_found_again_by_the_next_host(town: Town) -> None:
-    town.put("v1", says(b"one"))
-    town.split(v1=100)
-    for _ in range(3):
-        town.score()
-    town.fleet.flush()
-    successor = Fleet(town.blobs)
-    successor.refresh()
-    counts = successor.observed()["shop"].deployments["v1"].counts
-    assert counts == town.fleet.observed()["shop"].deployments["v1"].counts
-    assert counts.requests == 3
-
-
-def test_a_deployment_of_the_same_name_that_is_created_anew_counts_from_zero(town: Town) -> None:
-    town.put("v1", says(b"one"))
-    town.split(v1=100)
-    town.score()
-    town.fleet.flush()
-    anew = DesiredDeployment(name="v1", creation="another", folder="shop/v1", flow_digest="d", flow_version="1")
-    EndpointStore(town.blobs).update(
-        "shop", lambda before: before.model_copy(update={"deployments": {"v1": anew}}), create=False
-    )
-    town.fleet.refresh()
-    assert town.counts("v1") == (0, 0)
-
-
-def test_many_callers_at_once_are_all_counted(town: Town) -> None:
-    for name in ("v1", "v2"):
-        town.put(name, says(name.encode()))
-    town.split(v1=50, v2=50)
-    callers = [threading.Thread(target=lambda: [town.score() for _ in range(20)]) for _ in range(8)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert (town.counts("v1"), town.counts("v2")) == ((80, 0), (80, 0))
