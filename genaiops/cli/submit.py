@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from shared.chain.state import ChainStatus
     from shared.ports import Ports
 
-DATASETS = "datasets"
 UPLOADS = ("dataset", "post_production")
 """The kinds of chain that speak of an uploaded dataset or log."""
 

@@ -103,7 +103,7 @@ class _Story:
         return chain
 
     def reused(self, chain: Chain) -> int:
-        """Tell what a chain took over from earlier ones; returns how many lines."""
+        """Tell what a chain reused of earlier ones; returns how many lines."""
         try:
             evidence = json.loads(self.ports.blobs.read(reporting.CONTAINER, f"{chain.id}/evidence.json"))
         except NotFound:

@@ -1,7 +1,7 @@
 """Running chains in this process: a request in, messages pumped until the chain has ended, its results out.
 
 What lies between is the product: `advance`, `perform`, the local flow runner with its warm workers, the report. Only
-the queues and the store are in memory. Chains of one Lab share the store, so that a later one takes over what an
+the queues and the store are in memory. Chains of one Lab share the store, so that a later one reuses what an
 earlier one has run, and the workers, so that only the first one waits for them.
 """
 

@@ -1,4 +1,4 @@
-"""What a chain took over from earlier runs and what it paid for itself, in words. Pure.
+"""What a chain reused of earlier runs and what it paid for itself, in words. Pure.
 
 Told from the runs' own records, which name the run that each line comes from; the lines say how many model calls that
 saved.
@@ -24,7 +24,7 @@ _CELL: Final = re.compile(r"(?P<chain>.+?)-[0-9]{5}-.+-[0-9a-f]{8}(-.+)?")
 
 @dataclass(frozen=True)
 class Taken:
-    """What of one run or evaluation was taken over."""
+    """What of one run or evaluation was reused."""
 
     facts: CellFacts
     evaluator: str
@@ -34,12 +34,12 @@ class Taken:
 
 @dataclass(frozen=True)
 class ReuseReport:
-    """What was taken over in all."""
+    """What was reused in all."""
 
     sentence: str
     """The whole in one sentence or two, for the page's top."""
     taken: tuple[Taken, ...]
-    """Every run and evaluation of which lines were taken over."""
+    """Every run and evaluation that reused lines."""
     lines: int
     lines_reused: int
     evaluation_lines: int
