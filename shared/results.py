@@ -9,7 +9,7 @@ Layout in the container `results` (JSON Lines and JSON, UTF-8):
     <chain>/<cell>/evaluations/<evaluator>/run.json      RunRecord: metrics are the aggregated ones
 
 While a run that reuses lines is under way, `reused.jsonl` and `reused.json` lie beside them: see
-`shared/experimentation/reuse.py`.
+`shared/experimentation/reuse/`.
 
 A cell is named `<index>` in five digits, then its label: see `shared/experimentation/matrix.py`.
 """

@@ -1,7 +1,7 @@
 """What a chain of a use case would run, counted without running it.
 
 It counts the very matrix that the chain freezes (`assembly.py`), and finds the lines that the chain would reuse the way
-the chain finds them (`reuse.py`).
+the chain finds them (`reuse/`).
 """
 
 from __future__ import annotations

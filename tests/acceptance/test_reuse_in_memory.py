@@ -11,6 +11,7 @@ from shared.adapters.memory.runner import MemoryFlowRunner
 from shared.chain.messages import DatasetUpload
 from shared.chain.state import ChainStatus
 from shared.experimentation import reuse
+from shared.experimentation.reuse import pinning
 from shared.results import cell_folder, evaluation_folder
 from shared.use_case.model import Reuse
 from tests.memory_world import World, accuracy, exact, small_flow
@@ -287,7 +288,7 @@ def test_two_deliveries_that_pin_at_once_come_to_know_the_same_lines(world):
         def write(self, *args, **options):
             self.write = world.blobs.write
             assert reuse.pin(world.blobs, "c/00000", earlier, list(enumerate(inputs))).numbers == {0}
-            world.blobs.delete("results", f"c/00000/{reuse.PINNED}")  # it has not come to that yet
+            world.blobs.delete("results", f"c/00000/{pinning.PINNED}")  # it has not come to that yet
             return world.blobs.write(*args, **options)
 
     second = reuse.pin(Late(), "c/00000", later, list(enumerate(inputs)))
