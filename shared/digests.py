@@ -1,7 +1,7 @@
-"""Content hashes of files and folders: what names bundles, flows, datasets and deployments.
+"""Content hashes, which name bundles, flows, datasets and deployments; and which files of a folder count.
 
-The same content has the same digest on every machine: the order of a directory's entries, times and permissions do not
-count; names do, so that a renamed file is a change.
+The same content has the same digest on every machine: a folder's files come sorted by their paths, without what only a
+machine or its people left there.
 """
 
 from __future__ import annotations

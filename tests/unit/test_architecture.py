@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,9 @@ def relative(path: Path) -> str:
 
 def modules(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+LARGE_PACKAGES = sorted(path.parent for path in SHARED.rglob("__init__.py") if len(list(path.parent.glob("*.py"))) > 15)
 
 
 def is_type_checking(node: ast.AST) -> bool:
@@ -245,6 +249,15 @@ def test_every_package_that_holds_code_says_what_it_is_for(folder: str) -> None:
         if has_code and not ast.get_docstring(ast.parse(package.read_text())):
             silent.append(relative(package))
     assert silent == []
+
+
+@pytest.mark.parametrize("package", LARGE_PACKAGES, ids=relative)
+def test_a_package_of_many_files_says_what_each_is_for(package: Path) -> None:
+    told = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+    files = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"\b\w+\.py\b", told)) == files, (
+        "the package's docstring has a line for each file that there is"
+    )
 
 
 def folders() -> Iterator[str]:
