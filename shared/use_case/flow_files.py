@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.use_case.problems import one_of
-from shared.use_case.sources import is_inside
+from shared.use_case.sources import below
 
 DAG_FILES: Final = ("flow.dag.yaml", "flow.dag.yml")
 FLEX_FILES: Final = ("flow.flex.yaml", "flow.flex.yml")
@@ -43,7 +43,7 @@ def find_flow(written: str, root: Path, *, evaluator: bool) -> FlowPlace | str:
     """
     reasons: list[str] = []
     for candidate in (written, f"flows/{written}"):
-        path = _below(root, candidate)
+        path = below(root, candidate)
         if path is None:
             continue
         place = _file(path) if path.is_file() else _folder(path, evaluator=evaluator)
@@ -57,17 +57,6 @@ def find_flow(written: str, root: Path, *, evaluator: bool) -> FlowPlace | str:
     if "/" not in written:
         there = [path.removeprefix("flows/") for path in there]
     return one_of(written, there, "flow") + " (a path in the use case folder, or a name in its flows/)"
-
-
-def _below(root: Path, written: str) -> Path | None:
-    """The file or folder at a path below the use case folder; None: there is none."""
-    if not is_inside(written):
-        return None
-    try:
-        target = (root / written).resolve()
-        return target if target.is_relative_to(root.resolve()) and target.exists() else None
-    except (OSError, RuntimeError):  # a name that is too long for a file; links that lead in a circle
-        return None
 
 
 def _file(path: Path) -> FlowPlace | str:

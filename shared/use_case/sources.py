@@ -37,15 +37,21 @@ def is_inside(written: str) -> bool:
     return bool(written.strip()) and "\x00" not in written and not escapes
 
 
-def file_in(root: Path, written: str) -> Path | None:
-    """The file at that path below `root`, or None; a link that leads out of `root` finds nothing."""
+def below(root: Path, written: str) -> Path | None:
+    """The file or folder at that path below `root`, or None; a link that leads out of `root` finds nothing."""
     if not is_inside(written):
         return None
     try:
         target = (root / written).resolve()
-        return target if target.is_relative_to(root.resolve()) and target.is_file() else None
+        return target if target.is_relative_to(root.resolve()) and target.exists() else None
     except (OSError, RuntimeError):  # a name that is too long for a file; links that lead in a circle
         return None
+
+
+def file_in(root: Path, written: str) -> Path | None:
+    """As `below`, but never a folder."""
+    target = below(root, written)
+    return target if target is not None and target.is_file() else None
 
 
 def dataset_file(source: str, folder: Path, outside: Path | None) -> Path | None:
