@@ -22,7 +22,9 @@ Flows, each kind by its files:
     flow_files.py            which file describes a flow
     flow_facts.py            the way in: what a flow takes, gives and offers to vary; flow_model.py: as values
     dag.py, flex.py, prompty.py, python_evaluator.py       one reader for each kind
+    dag_keys.py              keys of a DAG's file that prompt flow does not know
     code.py, signatures.py, returns.py, tools.py           Python and prompts as text
+    prompt_variables.py      variables of a prompt that nothing gives a value
     asked_variables.py, init_variables.py                  the variables that a flow asks for
 
 Content and travelling:
