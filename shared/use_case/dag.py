@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from shared.use_case.dag_keys import check_keys
 from shared.use_case.flow_model import FlowFacts, FlowInput, NodeSpec
 from shared.use_case.problems import Problems, one_of
 from shared.use_case.references import is_secret
@@ -36,6 +37,7 @@ def can_be_set(name: str, value: object) -> bool:
 
 def read_dag(flow: Path, document: Document, problems: Problems) -> FlowFacts:
     """What the file says; of use only where no problem was found."""
+    check_keys(document, problems)
     return _FlowReader(flow, document, problems).facts()
 
 
@@ -154,6 +156,9 @@ class _FlowReader:
         takes = tool_inputs(kind, code) if code is not None else None
         if code is not None and kind == "python":
             self.check_arguments(code, inputs, takes, path)
+        condition = node.get("activate")
+        if "activate" in node and not (isinstance(condition, dict) and {"when", "is"} <= condition.keys()):
+            self.problem((*path, "activate"), f"is {str(condition)[:80]!r}; expected a mapping with `when` and `is`")
         return NodeSpec(
             type=kind,
             inputs=inputs,

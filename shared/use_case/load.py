@@ -6,13 +6,13 @@ name or flow). Then the blocks are checked against each other, the flows, and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from shared.names import NAME_RULE, checked
-from shared.use_case import members, options, variation
+from shared.use_case import members, options, prompt_variables, variation
 from shared.use_case.block import Block
 from shared.use_case.connections_block import connections
 from shared.use_case.data import DataReader
@@ -137,6 +137,7 @@ class _Loader:
         parameters = variation.parameters(holder("parameters").child("parameters"), flow.facts)
         strategy, choices = variation.strategy(holder("strategy").child("strategy"), flow.facts, parameters)
         self.check_init(flow, parameters)
+        self.check_prompts(flow, {*parameters, *(key for choice in choices for key in choice.parameters)})
         for connection, key in variation.connections_in(parameters).items():
             self.used.setdefault(connection, holder("parameters").child("parameters").child(key))
         # Where the name itself is wrong, the folder's tells where the data is: one mistake is not to look like ten.
@@ -229,6 +230,11 @@ class _Loader:
             if spec.required and f"init.{name}" not in parameters and flow.block is not None:
                 flow.block.problem(f"the argument {name!r} of its `__init__` has no value; give it one in init.json")
 
+    def check_prompts(self, flow: _Flow, given: Collection[str]) -> None:
+        """What the prompts of a flow's nodes write out has a value."""
+        if flow.facts is not None:
+            prompt_variables.check_prompts(flow.folder, flow.facts, given, self.folder, self.problems)
+
     def evaluators(self, block: Block, reader: DataReader, base: Block) -> tuple[Evaluator, ...]:
         """The evaluators, with the datasets that this environment runs.
 
@@ -247,6 +253,7 @@ class _Loader:
                 item.problem(f"there is another evaluator named {name!r}; names must differ", "name")
             flow = self.flow(item, name, evaluator=True)
             self.check_init(flow, {})
+            self.check_prompts(flow, ())
             datasets = reader.evaluator_datasets(item.child("datasets"), flow.facts, elsewhere)
             found.append(Evaluator(name=name, flow=flow.folder, datasets=tuple(datasets), flow_file=flow.file))
         return tuple(found)

@@ -54,6 +54,11 @@ class Problems:
         """Whether a further problem is only counted, so that its message need not be a good one."""
         return len(self.found) >= MOST_SHOWN
 
+    @property
+    def warned_enough(self) -> bool:
+        """Whether a further warning is left out."""
+        return len(self.warnings) >= MOST_SHOWN
+
     def add(self, file: str, line: int, key: str, message: str) -> None:
         """Note a problem; the same one is noted once, however many ways lead to it."""
         problem = Problem(file=file, line=line, key=key, message=message)
@@ -68,7 +73,7 @@ class Problems:
     def warn(self, file: str, line: int, key: str, message: str) -> None:
         """Note what is odd but harmless, once."""
         warning = Problem(file=file, line=line, key=key, message=message)
-        if warning not in self.warnings and len(self.warnings) < MOST_SHOWN:
+        if not self.warned_enough and warning not in self.warnings:
             self.warnings.append(warning)
 
     def raise_if_any(self) -> None:

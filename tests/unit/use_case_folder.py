@@ -124,7 +124,7 @@ nodes:
 FILES = {
     "experiment.yaml": EXPERIMENT,
     "flows/standard/flow.dag.yaml": FLOW,
-    "flows/standard/classify.jinja2": "system:\nBe {{tone}}.\nuser:\n{{text}} {{hint}}\n",
+    "flows/standard/classify.jinja2": "system:\nBe {{tone}}.\nuser:\n{{text}}{% if hint %} {{hint}}{% endif %}\n",
     "flows/standard/parse.py": "from promptflow.core import tool\n\n\n@tool\ndef parse(answer: str) -> str:\n    return answer\n",
     "flows/evaluation/flow.dag.yaml": EVALUATION,
     "flows/evaluation/grade.py": "from promptflow.core import tool\n\n\n@tool\ndef grade(expected: str, found: str) -> str:\n    return expected\n",
