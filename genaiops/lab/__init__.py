@@ -6,7 +6,7 @@
     results.table()
 
 `bench.py` runs chains and keeps what they leave behind, `pump.py` carries their messages, `sampling.py` makes the use
-case small, `results.py` shows what came of it.
+case small, `data_assets.py` finds the installation's data assets, `results.py` shows what came of it.
 """
 
 from __future__ import annotations

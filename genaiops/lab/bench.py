@@ -117,6 +117,8 @@ class Lab:
             LabError: the chain could not run at all; the text holds why.
             InvalidUseCase: the folder has become invalid.
         """
+        if not isinstance(use_case, UseCase):
+            raise LabError(f"{use_case!r} is no use case that was loaded: run(load({str(use_case)!r})).")
         with self._turn:
             try:
                 return self._run(use_case, variants, sample, parameters, fresh=fresh)
@@ -180,9 +182,9 @@ class _Equipment:
 
     def ports(self, use_case: UseCase, blobs: BlobStore) -> tuple[Ports, LabBus]:
         """Ports with queues of their own, and everything up that the use case needs."""
+        from genaiops.lab.data_assets import LabRegistry
         from shared.adapters.local.clock import SystemClock
         from shared.adapters.local.flow_runner import LocalFlowRunner
-        from shared.adapters.local.registry import LocalRegistry
         from shared.adapters.memory.endpoints import MemoryEndpoints
         from shared.adapters.memory.notifier import RecordingNotifier
 
@@ -211,7 +213,7 @@ class _Equipment:
             bus=bus,
             blobs=blobs,
             runner=self._runner,
-            registry=LocalRegistry(blobs, clock),
+            registry=LabRegistry(blobs, clock, self._configured),
             endpoints=MemoryEndpoints({}),
             notifier=RecordingNotifier(),
         )

@@ -17,6 +17,11 @@ import pytest
 
 from genaiops import lab
 from genaiops.new import new_use_case
+from shared import settings
+from shared.adapters.local.blobs import FileBlobStore
+from shared.adapters.local.clock import SystemClock
+from shared.adapters.local.registry import LocalRegistry
+from shared.ports import AssetKind, NewAsset
 from tests.unit.use_case_folder import change, put
 
 pytestmark = [pytest.mark.xdist_group("lab"), pytest.mark.timeout(900)]
@@ -162,6 +167,24 @@ def test_a_gate_that_is_missed_is_told_and_the_results_are_there(bench: lab.Lab,
     assert not missed.succeeded
     assert "correctness.accuracy" in missed.reason
     assert len(missed.table()) == 2
+
+
+def test_a_data_asset_of_the_installation_is_run_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new_use_case("archived", "function", tmp_path)
+    monkeypatch.setenv("GENAIOPS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GENAIOPS_ENV_FILE", str(tmp_path / "none.env"))
+    change(folder, "experiment.yaml", "source: messages.jsonl", "source: azureml:faq")
+    with lab.Lab() as bench:
+        with pytest.raises(lab.LabError, match="'faq' is no registered data asset"):
+            bench.run(lab.load(folder), sample=3)
+        blobs = FileBlobStore(settings.read().home / "blobs")
+        blobs.write("bundles", "data/faq.jsonl", (folder / "data" / "messages.jsonl").read_bytes())
+        registry = LocalRegistry(blobs, SystemClock())
+        registry.register(NewAsset(AssetKind.DATA, "faq", "its hash", "bundles/data/faq.jsonl"))
+        results = bench.run(lab.load(folder), sample=3)
+        assert results.succeeded, results.reason
+        assert list(results.table()["lines"]) == [3, 3]
+    assert [asset.name for asset in registry.list(AssetKind.DATA)] == ["faq"]
 
 
 def test_a_flow_that_cannot_be_loaded_fails_with_its_reason(bench: lab.Lab, tmp_path: Path) -> None:

@@ -111,3 +111,8 @@ def test_a_lab_that_has_run_nothing_has_started_nothing_and_closes_twice(tmp_pat
     use_case = lab.load(new_use_case("greetings", "dag", tmp_path))
     with lab.Lab() as bench, pytest.raises(lab.LabError, match="from 1"):
         bench.run(replace(use_case), sample=-1)
+
+
+def test_a_name_in_place_of_a_use_case_is_answered_with_how_to_load_it(folder: Path) -> None:
+    with lab.Lab() as bench, pytest.raises(lab.LabError, match=r"run\(load\('greetings'\)\)"):
+        bench.run(folder.name)  # type: ignore[arg-type]  # what a notebook's author may type
