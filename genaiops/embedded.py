@@ -1,7 +1,7 @@
 """The product on one machine: the embedded host with the local adapters, the endpoints and the stand-in model.
 
 `python -m genaiops start`, the demo and the acceptance tests all run exactly this. Together with `shared/bootstrap.py`
-it is the only place that knows which adapters there are. What starts is stopped in the opposite order: first the host
+and the lab it is what knows which adapters there are. What starts is stopped in the opposite order: first the host
 drains its functions, then the endpoints end, the flow runner's workers, and last the stand-in model.
 """
 

@@ -1,1 +1,1 @@
-"""The ports' implementations, one folder per profile; only `shared/bootstrap.py` imports them."""
+"""The ports' implementations, one folder per profile; in `shared/` only `bootstrap.py` imports them."""
