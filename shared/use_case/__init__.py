@@ -26,7 +26,7 @@ Flows, each kind by its files:
     code.py, signatures.py, returns.py, tools.py           Python and prompts as text
     prompt_variables.py      variables of a prompt that nothing gives a value
     asked_variables.py, init_variables.py                  the variables that a flow asks for
-    environment_references.py                              `${<connection>.<key>}` in them
+    environment_references.py  `${<connection>.<key>}` in a flow's own variables
 
 Content and travelling:
 

@@ -18,6 +18,7 @@ from shared.use_case.connections_block import connections
 from shared.use_case.data import DataReader
 from shared.use_case.dataset_files import Assets, DatasetFiles
 from shared.use_case.deployment_block import deployment
+from shared.use_case.environment_references import check_environment_references
 from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
 from shared.use_case.flow_files import FlowPlace, find_flow
 from shared.use_case.model import Evaluator, UseCase
@@ -151,6 +152,9 @@ class _Loader:
         evaluators = self.evaluators(holder("evaluators").child("evaluators"), reader, base)
         to_deploy = deployment(holder("deployment"), flow.facts, name, environment)
         after_merge = to_deploy is not None and to_deploy.after_ci
+        described = connections(holder("connections").child("connections"), self.used)
+        for place in self.flows:
+            check_environment_references(place.folder / place.file, place.shown(self.folder), described, self.problems)
         return UseCase(
             name=name,
             folder=self.folder,
@@ -160,7 +164,7 @@ class _Loader:
             flow_file=flow.file,
             datasets=datasets,
             evaluators=evaluators,
-            connections=connections(holder("connections").child("connections"), self.used),
+            connections=described,
             parameters=parameters,
             strategy=strategy,
             choices=choices,

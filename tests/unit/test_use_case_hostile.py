@@ -177,3 +177,22 @@ def test_an_unset_variable_of_the_deployment_config_has_its_line(folder: Path, m
     put(folder, "configs/deployment_config.json", f'{{"azure_managed_endpoint": [\n{entry}]}}')
     (problem,) = [p for p in environment_check.problems(loaded(folder), {}, None) if "NOT_SET" in p.message]
     assert (problem.line, problem.key) == (4, "ENVIRONMENT_VARIABLES.Q")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("${aoia.api_key}", "'aoia' is no connection of the use case; did you mean 'aoai'?"),
+        ("${aoai.api_kye}", "'api_kye' is no key of the connection 'aoai'; did you mean 'api_key'?"),
+    ],
+)
+def test_a_flows_variable_refers_to_a_key_of_a_connection(folder: Path, value: str, says: str) -> None:
+    flow = "flows/standard/flow.dag.yaml"
+    text = (folder / flow).read_text()
+    right = "environment_variables:\n  BASE: ${aoai.api_base}\n  MODE: ${env:MODE}\n"
+    put(folder, flow, right + text)
+    assert not loaded(folder).warnings
+    put(folder, flow, f"{right}  KEY: {value}\n{text}")
+    problem = only_problem(folder)
+    assert (problem.file, problem.line, problem.key) == (flow, 4, "environment_variables.KEY")
+    assert says in problem.message
