@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 BAR = 60
 """Columns of the bar that shows how many lines are done."""
+STAND_IN_ANSWERED = (
+    "The stand-in model answered (rules, not an LLM): the scores say nothing about a real model, and its answers to "
+    "prompts that it does not know make little sense. A connection in .env or the environment asks a real one."
+)
 SHOWN_TROUBLES = 5
 """Warnings and errors under the steps: the last ones."""
 
@@ -114,6 +118,10 @@ def show_until_end(ports: Ports, identifier: str, *, timeout: float | None, pati
             f"{chain.id} ended as {chain.status} after {_time(chain)}. {once(chain.reason)}".rstrip(),
             STYLES.get(chain.status),
         )
+        if chain.report:
+            say(f"  report:     {_report_address(ports, chain)}")
+        if last.stand_in:
+            say(STAND_IN_ANSWERED, "yellow")
     return exit_code_for(last.chain.status)
 
 
@@ -149,16 +157,24 @@ def _lines(snapshots: Iterable[Snapshot], once: _Once) -> Snapshot | None:
     """For a pipe or a build's log: log lines as they come, and the counts whenever they have changed."""
     last, said, asked = None, "", False
     for last in snapshots:
-        for entry in last.log:
-            say(f"{entry.at:%H:%M:%S} {once(entry.text)}", STYLES.get(entry.level))
+        # Of a chain that has ended, the last entry says so: the counts go before it.
+        end = len(last.log) - 1 if last.chain.status.is_final else len(last.log)
+        for entry in last.log[:end]:
+            _say_entry(entry, once)
         if (sentence := last.sentence()) and sentence != said:
             said = sentence
             say(f"{last.chain.updated_at:%H:%M:%S} {sentence}")
+        for entry in last.log[end:]:
+            _say_entry(entry, once)
         if not asked and (hint := _approval_hint(last.chain)):
             asked = True
             say(hint, "yellow")
         sys.stdout.flush()
     return last
+
+
+def _say_entry(entry: LogEntry, once: _Once) -> None:
+    say(f"{entry.at:%H:%M:%S} {once(entry.text)}", STYLES.get(entry.level))
 
 
 def _picture(snapshot: Snapshot, troubles: list[LogEntry]) -> RenderableType:
@@ -199,7 +215,7 @@ def _show(ports: Ports, chain: Chain) -> None:
         ("flow", f"{chain.flow.name} version {chain.flow.version}" if chain.flow else None),
         ("approval", _approval(chain)),
         ("deployment", _deployment(chain)),
-        ("report", f"{ports.settings.functions_url}/api/chains/{chain.id}/files/report.html" if chain.report else None),
+        ("report", _report_address(ports, chain) if chain.report else None),
     )
     for name, value in facts:
         if value:
@@ -209,6 +225,10 @@ def _show(ports: Ports, chain: Chain) -> None:
         say(sentence, "red")
     if hint := _approval_hint(chain):
         say(hint, "yellow")
+
+
+def _report_address(ports: Ports, chain: Chain) -> str:
+    return f"{ports.settings.functions_url}/api/chains/{chain.id}/files/report.html"
 
 
 def _approval(chain: Chain) -> str | None:

@@ -6,7 +6,7 @@ A run's `run.json` is written last: its presence means that all its lines are do
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ class Snapshot:
     """Lines of all runs; 0 before the preparation."""
     lines_reused: int = 0
     """Those of ended runs that were taken from earlier chains."""
+    stand_in: bool = False
+    """Whether the stand-in model answered in those runs, or answers for a connection of the use case."""
 
     @property
     def runs_done(self) -> int:
@@ -107,6 +109,8 @@ class Lines:
         """Cells whose run has ended: they are not looked at again."""
         self.reused = 0
         """Lines of those runs that were taken from earlier chains."""
+        self.stand_in = False
+        """Whether the stand-in model answered in those runs, or answers for a connection of the use case."""
 
     def count(self, chain: Chain) -> tuple[int, int]:
         """Lines done, lines planned."""
@@ -124,6 +128,7 @@ class Lines:
         for cell in {cell for cell, file in files if file == "run.json"} - self._ended:
             record = result_store.record(self._ports.blobs, results.cell_folder(self._chain, cell))
             self.reused += record.reused_lines if record else 0
+            self.stand_in |= record is not None and _names_stand_in(record.models)
             self._ended.add(cell)
         under_way = {cell for cell, file in files if file == FILE} - self._ended
         noted = (lines_ended(self._ports.blobs, results.cell_folder(self._chain, cell)) for cell in under_way)
@@ -135,7 +140,12 @@ class Lines:
                 self._prepared = chain_store.read_prepared(self._ports.blobs, self._chain)
             except NotFound:
                 return None
+            self.stand_in |= _names_stand_in(self._prepared.models)
         return self._prepared
+
+
+def _names_stand_in(models: Iterable[str]) -> bool:
+    return any("stand-in" in model for model in models)
 
 
 def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: float) -> Iterator[Snapshot]:
@@ -165,7 +175,7 @@ def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: fl
         if etag != etag_before or done != done_before:
             entries = tuple(entry for entry in chain_store.read_log(ports.blobs, identifier) if entry.number > logged)
             logged = entries[-1].number if entries else logged
-            yield Snapshot(chain, entries, done, planned, lines.reused)
+            yield Snapshot(chain, entries, done, planned, lines.reused, lines.stand_in)
             etag_before, done_before = etag, done
             if chain.status.is_final and not chain.journal:  # the last lines of the log are appended after the write
                 return

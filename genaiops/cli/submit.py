@@ -156,9 +156,7 @@ def _say_sent(wired: Ports, chain: str, request: ChainRequest, status: ChainStat
     if status is None:
         say(f"Asked for the chain {chain}")
     else:
-        say(
-            f"The chain {chain} was asked for before and is {status.replace('_', ' ')}; --again asks for a new one.",
-            "yellow",
-        )
+        stands = f"has ended as {status}" if status.is_final else f"is {status.replace('_', ' ')}"
+        say(f"The chain {chain} was asked for before and {stands}; --again asks for a new one.", "yellow")
     say(f"  follow it:  python -m genaiops watch {chain}")
     say(f"  see it:     {wired.settings.functions_url}/api/chains/{chain}")

@@ -89,6 +89,16 @@ def test_asking_for_a_chain_that_exists_says_so_and_how_to_get_a_new_one(
     assert printed_json(run("submit", str(folder), "--json"))["existed"] is True
 
 
+def test_of_a_chain_that_has_ended_it_says_how(wired: tuple[Ports, FakeBus], folder: Path) -> None:
+    ports, bus = wired
+    with_core(*wired)
+    run("submit", str(folder))
+    request = bus.requests()[0]
+    chain, etag = chain_store.load(ports.blobs, chain_id(request.use_case, request.kind, request.request_id))
+    chain_store.save(ports.blobs, chain.model_copy(update={"status": ChainStatus.SUCCEEDED}), etag)
+    assert "was asked for before and has ended as succeeded; --again" in run("submit", str(folder)).stdout
+
+
 def test_submit_refuses_what_a_request_cannot_hold(wired: tuple[Ports, FakeBus], folder: Path) -> None:
     _, bus = wired
     for arguments, named in (
@@ -215,6 +225,34 @@ def test_watch_ends_with_the_chains_outcome(wired: tuple[Ports, FakeBus], status
     assert f"{chain.id} ended as {status}" in watched.stdout
     assert "[it] is as it is" in watched.stdout
     assert "1 line failed on every run" in watched.stdout
+
+
+def test_watch_ends_with_where_the_report_is_and_what_answered(wired: tuple[Ports, FakeBus]) -> None:
+    ports, _ = wired
+    chain = samples.deployed(waiting(ports)).model_copy(
+        update={"status": ChainStatus.SUCCEEDED, "report": "somewhere/report.html"}
+    )
+    _, etag = chain_store.load(ports.blobs, chain.id)
+    chain_store.save(ports.blobs, chain, etag)
+    samples.write_results(ports.blobs, chain)
+    said = run("watch", chain.id).stdout.splitlines()
+    ended, report, answered = said[-3:]
+    assert ended.startswith(f"{chain.id} ended as succeeded")
+    assert report.endswith(f"/api/chains/{chain.id}/files/report.html")
+    assert answered.startswith("The stand-in model answered (rules, not an LLM)")
+    counted = next(number for number, line in enumerate(said) if " runs, " in line)
+    logged = next(number for number, line in enumerate(said) if "1 line failed on every run" in line)
+    assert counted < logged, "the last entry of a chain that has ended stands last"
+
+
+def test_of_a_real_model_watch_says_nothing(wired: tuple[Ports, FakeBus]) -> None:
+    ports, _ = wired
+    chain = waiting(ports).model_copy(update={"status": ChainStatus.SUCCEEDED})
+    _, etag = chain_store.load(ports.blobs, chain.id)
+    chain_store.save(ports.blobs, chain, etag)
+    prepared = samples.sample_prepared(chain).model_copy(update={"models": ("aoai: gpt-4o-mini",)})
+    chain_store.freeze_prepared(ports.blobs, chain.id, prepared)
+    assert "stand-in" not in run("watch", chain.id).stdout
 
 
 def test_watch_counts_runs_and_lines_for_scripts(wired: tuple[Ports, FakeBus]) -> None:
