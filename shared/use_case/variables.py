@@ -16,7 +16,7 @@ from shared.errors import BusinessFailure
 from shared.use_case.block import Block
 from shared.use_case.model import ConnectionSpec, Problem, UseCase
 from shared.use_case.problems import Problems
-from shared.use_case.references import are_connections, is_placeholder, is_secret, reference
+from shared.use_case.references import are_connections, is_placeholder, is_secret, is_secret_name, reference
 from shared.use_case.sources import file_in
 from shared.use_case.yaml_file import read_yaml
 
@@ -143,5 +143,6 @@ def _looked_up(written: Mapping[str, str], variables: Variables) -> tuple[dict[s
         elif named is None:
             values[name] = value
         else:
-            wrong[name] = f"{named} is not set; set it {variables.where_to_set}, or write a value here"
+            or_here = "" if is_secret_name(name) else ", or write a value here"
+            wrong[name] = f"{named} is not set; set it {variables.where_to_set}{or_here}"
     return values, wrong

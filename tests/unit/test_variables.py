@@ -68,6 +68,16 @@ def test_unset_variables_are_problems_with_their_lines(folder: Path) -> None:
     assert [(p.file, p.line, p.key) for p in found] == [(FILE, 2, "A"), (FILE, 4, "C")]
 
 
+def test_only_what_is_no_secret_may_be_written_in_the_file(folder: Path) -> None:
+    put(folder, FILE, "SEARCH_API_KEY: ${SEARCH_API_KEY}\nREGION: ${REGION}\n")
+
+    key, region = variables.missing(loaded(folder), {}, None)
+
+    assert "SEARCH_API_KEY is not set; set it in" in key.message
+    assert "write a value here" not in key.message
+    assert region.message.endswith("or write a value here")
+
+
 def test_a_connection_is_neither_required_nor_given_to_the_flow(folder: Path) -> None:
     put(folder, FILE, "aoai: ${aoai}\nAOAI: x\nA: 1\n")
 
