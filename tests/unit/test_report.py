@@ -108,7 +108,7 @@ def test_good_results_of_a_chain_that_was_rejected_say_so(ports: Ports, chain: C
     samples.write_results(ports.blobs, chain)
     rejected = chain.model_copy(update={"outcome": ChainStatus.REJECTED, "reason": "Rejected by maria@example.org."})
     html = ports.blobs.read("reports", reporting.build(ports, rejected, final=True).blob).decode()
-    assert "The chain ended otherwise: rejected." in html
+    assert "The chain ended as rejected." in html
     assert "Rejected by maria@example.org." in html
 
 
