@@ -191,6 +191,7 @@ def test_texts_call_lines_by_the_numbers_that_they_are_given(runner):
     run = spec("misbehaving", [{"what": "a"}, {"what": "raise no"}, {"other": 1}], line_numbers=[2, 5, 8])
     outcome = runner.start(replace(run, tolerated_failures=0.0))
     assert "2 of 3 lines failed (lines 6, 9). Line 6: " in outcome.record.reason
+    assert outcome.record.reason.endswith(". That is 66.7 % of the lines; 0 % are tolerated")
     assert "is not provided in line 9 of input data" in outcome.record.reason
 
 

@@ -73,7 +73,8 @@ class Summary:
             succeeded = succeeded and share <= tolerated
             known = f", those known from earlier runs among them ({self._spec.known_count})" if of > lines else ""
             reasons.append(
-                f"{self._described(lines)} Tolerated are {tolerated:.3g} of the lines{known}, {share:.3g} failed"
+                f"{self._described(lines)} That is {100 * share:.3g} % of the lines{known}; "
+                f"{100 * tolerated:.3g} % are tolerated"
             )
         if self.aggregation_error:
             succeeded = False
@@ -104,4 +105,4 @@ class Summary:
         for number, error in first:
             errors.setdefault(error, number)
         told = " ".join(f"Line {number + 1}: {error[:400]}" for error, number in list(errors.items())[:3])
-        return f"{self._failed} of {lines} lines failed ({named}). {told}"
+        return f"{self._failed} of {lines} lines failed ({named}). {told}{'' if told.endswith('.') else '.'}"
