@@ -125,17 +125,25 @@ def planned(folder: Path, asked: Asked, settings: Settings, ports: Ports | None 
     return Planned(use_case.name, _steps(use_case, asked.kind), plan, use_case.budget)
 
 
-def refuse_beyond_budget(folder: Path, asked: Asked, ports: Ports) -> None:
+def refuse_what_cannot_be_prepared(folder: Path, asked: Asked, ports: Ports) -> None:
     """Refuse a chain that its own preparation would refuse; `asked.dataset` is an upload's blob.
 
     Raises:
         Refused: with every count that is beyond the budget.
+        BusinessFailure: the selection names no variant.
     """
     from shared.experimentation.budget import refusal
+    from shared.experimentation.choices import choices
+    from shared.use_case.flow_facts import flow_facts
     from shared.use_case.load import load
 
+    if asked.kind is ChainKind.CD:
+        return
     use_case = load(folder, asked.environment, data=ports.settings.data)
-    if use_case.budget == Budget() or asked.kind is ChainKind.CD:
+    if asked.kind is not ChainKind.POST_PRODUCTION:  # which runs no flow
+        facts = flow_facts(use_case.flow, use_case.flow_file)
+        choices(facts, use_case.parameters, asked.variants, use_case.strategy, use_case.choices)
+    if use_case.budget == Budget():
         return
     with tempfile.TemporaryDirectory(prefix="genaiops-") as scratch:
         over = planned(folder, _fetched(asked, ports, Path(scratch)), ports.settings, ports).over_budget

@@ -63,13 +63,13 @@ def submit(
 ) -> None:
     """Ask for a chain. The same content, commit and build mean the same chain: asking twice starts one.
 
-    A use case that `validate` refuses in that environment, or that its budget refuses, is refused here too, save for
-    cd, which deploys what is registered.
+    A use case that `validate` refuses in that environment, a selection that names no variant, and what is beyond the
+    budget are refused here too, save for cd, which deploys what is registered.
     """
     from pydantic import ValidationError
 
     from genaiops.cli.follow import show_until_end
-    from genaiops.cli.plan import Asked, refuse_beyond_budget
+    from genaiops.cli.plan import Asked, refuse_what_cannot_be_prepared
     from genaiops.cli.requesting import build_request, git_state, send_request
     from shared.chain.messages import ChainKind, problems
 
@@ -88,7 +88,9 @@ def submit(
         )
         if found:
             raise Refused("\n".join(told(folder, found, more)))
-        refuse_beyond_budget(folder, Asked(ChainKind(kind), environment, variants, dataset, fresh=fresh), wired)
+        refuse_what_cannot_be_prepared(
+            folder, Asked(ChainKind(kind), environment, variants, dataset, fresh=fresh), wired
+        )
     git = git_state(folder)
     try:
         request = build_request(

@@ -118,6 +118,14 @@ def test_submit_refuses_what_a_request_cannot_hold(wired: tuple[Ports, FakeBus],
     assert bus.sent == []
 
 
+def test_submit_refuses_a_selection_that_names_no_variant(wired: tuple[Ports, FakeBus], folder: Path) -> None:
+    _, bus = wired
+    refused = run("submit", str(folder), "--variants", "classify.temperatur=0.7")
+    assert refused.exit_code == ExitCode.NO
+    assert "did you mean 'classify.temperature=0.7'?" in refused.stderr
+    assert bus.sent == []
+
+
 def test_an_unknown_use_case_names_those_there_are(wired: tuple[Ports, FakeBus], tmp_path: Path) -> None:
     del wired
     refused = run("submit", "no_such_use_case")
