@@ -26,6 +26,7 @@ Flows, each kind by its files:
     code.py, signatures.py, returns.py, tools.py           Python and prompts as text
     prompt_variables.py      variables of a prompt that nothing gives a value
     asked_variables.py, init_variables.py                  the variables that a flow asks for
+    init_values.py           values of `__init__`, against what its arguments are annotated with
     environment_references.py  `${<connection>.<key>}` in a flow's own variables
 
 Content and travelling:

@@ -15,6 +15,7 @@ from shared.use_case.block import Block
 from shared.use_case.code import Definition, Function, calls_model, find, module_file, modules_in, names_in, parsed
 from shared.use_case.dag import CANNOT_BE_SET, can_be_set
 from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
+from shared.use_case.init_values import Wanted, check_value, wanted
 from shared.use_case.json_file import read_json
 from shared.use_case.problems import Problems, one_of
 from shared.use_case.references import is_placeholder, is_secret, reference
@@ -152,6 +153,10 @@ def _without_default(kind: str, known: FlowInput | None) -> FlowInput:
 def _init(top: Block, flow: Path, entry: _Entry) -> dict[str, FlowInput]:
     """The arguments of `__init__`, each with the value that the files give it."""
     found = _merged(top.child("init"), entry.init, "argument of `__init__`")
+    types = wanted(entry.init, top.child("init"))
+    for argument in top.child("init").entries():
+        if isinstance(argument.value, dict) and argument.value.get("default") not in (None, ""):
+            check_value(argument.child("default"), str(argument.path[-1]), types)
     sample = top.child("sample")
     values: dict[str, Any] = {}
     if isinstance(sample.value, dict) and isinstance(sample.value.get("init"), dict):
@@ -159,20 +164,23 @@ def _init(top: Block, flow: Path, entry: _Entry) -> dict[str, FlowInput]:
             name = str(argument.path[-1])
             if name in found or entry.init.takes_any:
                 values[name] = argument.value
+                check_value(argument, name, types)
             else:
                 argument.problem(one_of(name, found, "argument of `__init__`"))
     if entry.kind is FlowKind.CLASS:
-        values |= _init_file(top, flow, found, entry.init)
+        values |= _init_file(top, flow, found, entry.init, types)
     for name, value in values.items():
         kind = found[name].type if name in found else "object"
         found[name] = FlowInput(kind, value, has_default=True)
     return found
 
 
-def _init_file(top: Block, flow: Path, known: Mapping[str, FlowInput], taken: Signature) -> dict[str, Any]:
+def _init_file(
+    top: Block, flow: Path, known: Mapping[str, FlowInput], taken: Signature, types: Mapping[str, Wanted]
+) -> dict[str, Any]:
     """The values of `init.json`; `${…}` in them stay as they are written."""
     path = flow / INIT_FILE
-    if not path.is_file():
+    if not path.exists():
         return {}
     shown = (PurePosixPath(top.document.file).parent / INIT_FILE).as_posix()
     document = read_json(path, shown, top.problems)
@@ -183,6 +191,7 @@ def _init_file(top: Block, flow: Path, known: Mapping[str, FlowInput], taken: Si
         return {}
     for argument in block.entries():
         _check_secrets(argument)
+        check_value(argument, str(argument.path[-1]), types)
     for name in document.value:
         if name not in known and not taken.takes_any:
             block.problem(one_of(name, known, "argument of `__init__`"), name)

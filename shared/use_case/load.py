@@ -21,6 +21,7 @@ from shared.use_case.deployment_block import deployment
 from shared.use_case.environment_references import check_environment_references
 from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
 from shared.use_case.flow_files import FlowPlace, find_flow
+from shared.use_case.init_values import lacks_model
 from shared.use_case.model import Evaluator, UseCase
 from shared.use_case.problems import InvalidUseCase, Problems, one_of
 from shared.use_case.sources import EXPERIMENT, no_overlays, overlays
@@ -233,6 +234,10 @@ class _Loader:
         for name, spec in flow.facts.init.items() if flow.facts is not None else ():
             if spec.required and f"init.{name}" not in parameters and flow.block is not None:
                 flow.block.problem(f"the argument {name!r} of its `__init__` has no value; give it one in init.json")
+            lacking = lacks_model(spec.type, spec.default)
+            varied = {f"init.{name}", f"init.{name}.{lacking}"} & parameters.keys()
+            if lacking and not varied and flow.block is not None:
+                flow.block.problem(f"the argument {name!r} of its `__init__` lacks {lacking!r}; add it in init.json")
 
     def check_prompts(self, flow: _Flow, given: Collection[str]) -> None:
         """What the prompts of a flow's nodes write out has a value."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from shared.use_case.code import Function, statements
@@ -26,6 +26,8 @@ class Signature:
     arguments: dict[str, FlowInput]
     takes_any: bool
     """Whether it takes arguments that it does not name."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    """Argument → its annotation as it is written, where it has one."""
 
 
 def signature(function: Function, *, method: bool = False) -> Signature:
@@ -36,7 +38,11 @@ def signature(function: Function, *, method: bool = False) -> Signature:
     pairs = list(zip(positional, [*defaults, *taken.defaults], strict=True))
     pairs = pairs[1:] if method else pairs
     pairs += zip(taken.kwonlyargs, taken.kw_defaults, strict=True)
-    return Signature({a.arg: _input(a.annotation, default) for a, default in pairs}, taken.kwarg is not None)
+    return Signature(
+        {a.arg: _input(a.annotation, default) for a, default in pairs},
+        taken.kwarg is not None,
+        {a.arg: ast.unparse(a.annotation) for a, _ in pairs if a.annotation is not None},
+    )
 
 
 def _input(annotation: ast.expr | None, default: ast.expr | None) -> FlowInput:

@@ -312,3 +312,70 @@ def test_code_that_mentions_a_model_is_taken_to_call_it_once_a_line(tmp_path: Pa
     facts = facts_of(tmp_path, code + "\n")
     assert facts.calls_model is calls
     assert facts.model_calls(10, {}) == (10 if calls else 0)
+
+
+@pytest.mark.parametrize(
+    ("init", "key", "says"),
+    [
+        ('"aoai"', "model_config", 'is "aoai"; expected a mapping with `connection` and `azure_deployment`'),
+        ("null", "model_config", "is null; expected a mapping with `connection` and `azure_deployment`"),
+        ('{"connection": ["aoai"]}', "model_config.connection", 'is ["aoai"]; expected the name of a connection'),
+        ('{"azure_deploymnt": "gpt"}', "model_config.azure_deploymnt", "did you mean 'azure_deployment'?"),
+        ('{"azure_deployment": 4}', "model_config.azure_deployment", "is 4; expected a text"),
+    ],
+)
+def test_a_model_configuration_that_cannot_be_made_is_named(tmp_path: Path, init: str, key: str, says: str) -> None:
+    problem = problem_of(tmp_path, CHAT, "entry: flow:Chat\n", f'{{\n"model_config":\n {init}}}')
+    assert (problem.file, problem.line, problem.key) == ("init.json", 3 if "." in key else 2, key)
+    assert says in problem.message
+
+
+@pytest.mark.parametrize(
+    ("annotation", "right", "wrong", "says"),
+    [
+        ("int", ["3", 3, 3.0, "${size}"], ["three", True, 3.5, [3], None], "a whole number"),
+        ("float", [1, "0.5", 2.5], ["much", False], "a number"),
+        ("bool", [True, "false"], ["yes", 1], "true or false"),
+        ("str", ["a", 3], [["a"], {"a": 1}], "a text"),
+        ("list[str]", [["a"], '["a"]', []], ["a", {"a": 1}], "a list"),
+        ("dict", [{"a": 1}, '{"a": 1}'], ["a", [1]], "a mapping"),
+        ("int | None", [None, 3], ["three"], "a whole number"),
+        ("Optional[int]", [None, 3], ["three"], "a whole number"),
+        ("'typing.Optional[int]'", [None, 3], ["three"], "a whole number"),
+    ],
+)
+def test_a_value_of_init_json_has_the_type_of_its_argument(
+    tmp_path: Path, annotation: str, right: list[object], wrong: list[object], says: str
+) -> None:
+    code = f"class Flow:\n    def __init__(self, size: {annotation}): ...\n    def __call__(self, text): ...\n"
+    for value in right:
+        assert facts_of(tmp_path, code, "entry: flow:Flow\n", {"size": value}).init["size"].default == value
+    for value in wrong:
+        problem = problem_of(tmp_path, code, "entry: flow:Flow\n", {"size": value})
+        assert (problem.file, problem.line, problem.key) == ("init.json", 1, "size")
+        assert f"expected {says}, for the argument's type is" in problem.message
+
+
+@pytest.mark.parametrize("annotation", ["Literal['a', 'b']", "int | str", "Path", "Sequence[str]", "Any"])
+def test_a_value_whose_argument_has_another_type_is_not_judged(tmp_path: Path, annotation: str) -> None:
+    code = f"class Flow:\n    def __init__(self, size: {annotation}): ...\n    def __call__(self, text): ...\n"
+    assert facts_of(tmp_path, code, "entry: flow:Flow\n", {"size": "a"}).init["size"].default == "a"
+
+
+def test_values_that_the_flows_file_gives_are_judged_as_well(tmp_path: Path) -> None:
+    yaml = "entry: flow:Chat\ninit:\n  most_tokens: {type: int, default: many}\n"
+    problem = problem_of(tmp_path, CHAT, yaml, {"model_config": {}})
+    assert (problem.file, problem.line, problem.key) == ("flow.flex.yaml", 3, "init.most_tokens.default")
+
+
+def test_an_init_json_that_is_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "init.json").mkdir()
+    problem = problem_of(tmp_path, CHAT, "entry: flow:Chat\n")
+    assert (problem.file, problem.message.partition(";")[0]) == ("init.json", "cannot be read (Is a directory)")
+
+
+@pytest.mark.parametrize("entry", ["[flow:run]", "3", "{a: b}", "true"])
+def test_an_entry_that_is_no_text_is_named(tmp_path: Path, entry: str) -> None:
+    problem = problem_of(tmp_path, "def run(text): ...\n", f"entry: {entry}\n")
+    assert (problem.line, problem.key) == (1, "entry")
+    assert "expected a text" in problem.message

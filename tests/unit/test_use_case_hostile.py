@@ -196,3 +196,17 @@ def test_a_flows_variable_refers_to_a_key_of_a_connection(folder: Path, value: s
     problem = only_problem(folder)
     assert (problem.file, problem.line, problem.key) == (flow, 4, "environment_variables.KEY")
     assert says in problem.message
+
+
+def test_a_model_configuration_without_a_deployment_is_named_unless_a_parameter_brings_it(folder: Path) -> None:
+    code = (
+        "class Flow:\n"
+        "    def __init__(self, model_config: AzureOpenAIModelConfiguration): ...\n"
+        "    def __call__(self, text: str): return {'label': text}\n"
+    )
+    as_flex(folder, "m:Flow", {"m": code})
+    put(folder, "flows/standard/init.json", '{"model_config": {"connection": "aoai"}}')
+    change(folder, "experiment.yaml", "parameters:\n  classify.temperature: [0, 0.7]\n", "")
+    assert "lacks 'azure_deployment'; add it in init.json" in only_problem(folder).message
+    change(folder, "experiment.yaml", "gates:", "parameters:\n  init.model_config.azure_deployment: [gpt]\ngates:")
+    assert loaded(folder)
