@@ -17,6 +17,7 @@ from pathlib import Path
 from shared.adapters.local.endpoints.process import ServedProcess, ServeOrders
 from shared.adapters.local.endpoints.state import DesiredDeployment
 from shared.adapters.local.engines.dag import materialised_dag
+from shared.adapters.local.engines.environment import declared_environment
 from shared.adapters.local.engines.kinds import kind_of
 from shared.connections import Connection
 from shared.ports import DeploymentState
@@ -119,7 +120,9 @@ class Attendant:
         try:
             flow = self.folder / wanted.flow
             connections = self._resolve(wanted.connections)
-            environment = self._fill_in(wanted.environment)
+            # What the flow asks this host for is hidden in its errors as what it is given.
+            asked = declared_environment(flow, wanted.flow_file)
+            environment = {**asked, **self._fill_in(wanted.environment)}
             orders = ServeOrders(
                 flow=flow,
                 flow_file=wanted.flow_file,

@@ -32,6 +32,8 @@ _HOP_BY_HOP: Final = frozenset(
 )
 _ANSWER_TIMEOUT_S: Final = 300.0
 _HEALTH_TIMEOUT_S: Final = 10.0
+_BODY_TIMEOUT_S: Final = 60.0
+"""For a request's body to come: one that never does would hold its connection for ever."""
 _DRAIN_S: Final = 5.0
 DEFAULT_MAX_BODY: Final = 16 * 1024 * 1024
 
@@ -108,7 +110,14 @@ class EndpointRouter:
             await self._session.close()
 
     async def _score(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        try:
+            async with asyncio.timeout(_BODY_TIMEOUT_S):
+                body = await request.read()
+        except TimeoutError:
+            text = f"The request's body did not come within {_BODY_TIMEOUT_S:g} s. Send it again, at once."
+            refused = _error(HTTPStatus.REQUEST_TIMEOUT, "RequestTimeout", text)
+            refused.force_close()  # the rest of the body would be taken for the next request
+            return refused
         pin = request.headers.get(HEADER)
         tried: set[str] = set()
         while True:

@@ -2,7 +2,7 @@
 
 `POST /score` takes the flow's inputs as a JSON object and answers its outputs; `GET /health` answers once the flow is
 loaded. Errors are JSON, `{"error": {"code": …, "message": …}}`: 400 where the caller can mend it, 500 where the flow
-failed.
+failed, and where the model behind it did 504 (no answer in time), 503 (too many calls) or 502 (anything else).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from shared.adapters.local.engines.contract import Executable, InputError
 from shared.adapters.local.engines.isolation import forget_captured
+from shared.adapters.local.engines.model_errors import model_errors
 from shared.adapters.local.engines.reasons import NoJsonForm, described, plain
 from shared.redaction import Redaction
 
@@ -65,7 +66,17 @@ class ScoringApp:
         except NoJsonForm as error:
             return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, self._redacted(str(error)))
         except BaseException as error:  # flow code may raise anything, SystemExit too: the process must go on serving
-            return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, self._redacted(described(error)))
+            return _refused(_status_of(error), self._redacted(described(error)))
+
+
+def _status_of(error: BaseException) -> HTTPStatus:
+    """Whose fault it is, as far as the error tells."""
+    names = model_errors(error)
+    if not names:
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+    if "APITimeoutError" in names:
+        return HTTPStatus.GATEWAY_TIMEOUT
+    return HTTPStatus.SERVICE_UNAVAILABLE if "RateLimitError" in names else HTTPStatus.BAD_GATEWAY
 
 
 def _refused(status: HTTPStatus, message: str) -> tuple[HTTPStatus, object]:

@@ -22,6 +22,7 @@ What they share:
     modules.py                    importing a flow's modules by their own names
     results.py, kept.py           what a line returns; what an aggregation needs of it
     metrics.py, reasons.py        metrics; what went wrong, in one sentence
+    model_errors.py               whether it was the model that failed
 
 What is changed around flow code:
 

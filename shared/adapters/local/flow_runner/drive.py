@@ -200,6 +200,7 @@ class Drive:
         for form in ("aggregated", "kept"):  # as JSON, or where it has no such form as a pickle of this run
             if form in answer:
                 self._spool.keep(number, json.dumps({form: answer[form]}))
+        session.taken()
 
     def _fail(self, number: int, inputs: Mapping[str, object], error: str) -> None:
         record = LineRecord(line=number, status=LineStatus.FAILED, inputs=inputs, error=self._redacted(error)[:4_000])

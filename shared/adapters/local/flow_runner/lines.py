@@ -127,7 +127,8 @@ class LineRun:
             too_large = isinstance(error, protocol.TooLarge)
             reason = f"are too large: {error}" if too_large else f"cannot be passed on: {described(error)}"
             small = {key: value for key, value in answer.items() if key not in ("outputs", "kept", "aggregated")}
-            self._send({**small, "ok": False, "error": f"The line's outputs {reason}."})
+            told = self._redacted(f"The line's outputs {reason}.")[:_LONGEST_ERROR]
+            self._send({**small, "ok": False, "error": told})
 
     def expire(self, now: float) -> None:
         """Give up the lines whose time is over."""

@@ -23,12 +23,18 @@ from shared.adapters.local.flow_runner.limits import CallLimits
 from shared.adapters.local.flow_runner.start import Started
 from shared.errors import BusinessFailure, Transient
 from shared.ports import RunSpec
+from shared.redaction import Redaction
 
 _START_S: Final = 180.0
 """For importing prompt flow on a busy machine, and for loading a flow."""
 _GRACE_S: Final = 15.0
 _TAIL: Final = 8 * 1024
 """Bytes of a worker's output that are kept."""
+
+
+_one_large = threading.BoundedSemaphore()
+"""Held from before a large answer is read until its run has stored it: memory is for one, not for one of each worker
+and of each line in flight."""
 
 
 class WorkerDied(Exception):
@@ -43,6 +49,7 @@ class Session:
         self.name = name
         self.line_timeout_s = line_timeout_s
         self.answers: SimpleQueue[protocol.Message | None] = SimpleQueue()
+        self._has_large = False
 
     def send(self, do: str, **values: object) -> None:
         """Order something of this run. Raises WorkerDied, and what `protocol.encode` raises."""
@@ -50,13 +57,30 @@ class Session:
 
     def next(self, timeout_s: float | None = None) -> protocol.Message | None:
         """The next answer; None after `timeout_s` seconds. Raises WorkerDied."""
+        self.taken()
         try:
             answer = self.answers.get(timeout=timeout_s)
         except Empty:
             return None
         if answer is None:
             raise WorkerDied(self.worker.death())
+        self._has_large = answer.get("large", False)
         return answer
+
+    def taken(self) -> None:
+        """The last answer is stored, or of no use: where it was a large one, another may be read."""
+        if self._has_large:
+            self._has_large = False
+            _one_large.release()
+
+    def end(self) -> None:
+        """Drop what is left of the answers. No more may come."""
+        self.taken()
+        with contextlib.suppress(Empty):
+            while True:
+                left = self.answers.get_nowait()
+                self._has_large = left is not None and left.get("large", False)
+                self.taken()
 
 
 class WorkerProcess:
@@ -75,6 +99,9 @@ class WorkerProcess:
         self._sessions: dict[str, Session] = {}
         self._control: SimpleQueue[protocol.Message | None] = SimpleQueue()
         self._lock = threading.Lock()
+        self._delivering = threading.Lock()
+        """An answer is put before its run is forgotten, or not at all. Never held while anything waits."""
+        self._redacted = Redaction()
         self._tail = b""
         self._killed_because = ""
         self._ended = False
@@ -99,7 +126,7 @@ class WorkerProcess:
             self._controlled("start")
             self._is_up = True
         self.flow = spec.flow.absolute()
-        order = {
+        order: protocol.Message = {
             "do": "load",
             "flow": str(self.flow),
             "flow_file": spec.flow_file,
@@ -109,6 +136,7 @@ class WorkerProcess:
             "connections": [vars(connection) for connection in spec.connections.values()],
             "calls_in_flight": self._limits.in_flight,
         }
+        self._redacted = Redaction(spec.connections.values(), order["environment"])
         try:
             self.send(order)
         except WorkerDied as death:
@@ -157,8 +185,9 @@ class WorkerProcess:
 
     def forget(self, session: Session) -> None:
         """Deliver no more answers of that run."""
-        with self._lock:
+        with self._lock, self._delivering:
             self._sessions.pop(session.name, None)
+        session.end()
 
     def send(self, message: protocol.Message) -> None:
         """Send an order. Raises WorkerDied, and what `protocol.encode` raises."""
@@ -214,20 +243,41 @@ class WorkerProcess:
                 reason += " (perhaps for want of memory)"
         else:
             reason = f"its process ended by itself with exit code {code}"
-        printed = " ".join(self._tail.decode("utf-8", errors="replace").split())[-600:]
+        # Keys are taken out before the text is cut: half a key at its beginning could not be told any more. The tail
+        # itself may begin with half a key, but is much longer than what is shown of it.
+        printed = " ".join(self._redacted(self._tail.decode("utf-8", errors="replace")).split())[-600:]
         return f"{reason}; it last printed: {printed}" if printed else f"{reason} and printed nothing"
 
     def _read_answers(self) -> None:
         assert self._process.stdout is not None
+        holds = False
+
+        def announced(length: int) -> None:
+            nonlocal holds
+            if length > protocol.LARGE:
+                _one_large.acquire()
+                holds = True
+
         try:
-            while (message := protocol.read(self._process.stdout)) is not None:
-                self._take(protocol.checked(message))
+            while (message := protocol.read(self._process.stdout, announced)) is not None:
+                answer = protocol.checked(message)
+                answer["large"] = holds
+                del message
+                if self._take(answer):
+                    holds = False
+                elif holds:
+                    holds = False
+                    _one_large.release()
+                del answer  # not kept until the next one comes
         except Exception as error:  # the flow wrote into the pipe: nothing that follows can be told apart
             self.kill(f"something other than its worker wrote into the pipe of its answers ({error})")
         finally:  # whatever happened: nobody must wait for an answer that will not come
+            if holds:
+                _one_large.release()
             self._close()
 
-    def _take(self, answer: protocol.Message) -> None:
+    def _take(self, answer: protocol.Message) -> bool:
+        """Hand it on; whether a run has it now."""
         self.last_heard = time.monotonic()
         match answer:
             case {"is": "ask", "ticket": ticket, "endpoint": endpoint}:
@@ -237,11 +287,14 @@ class WorkerProcess:
             case {"is": "beat"}:
                 pass
             case {"run": name}:
-                session = self._sessions.get(name)
-                if session is not None:
-                    session.answers.put(answer)
+                with self._delivering:
+                    session = self._sessions.get(name)
+                    if session is not None:
+                        session.answers.put(answer)
+                        return True
             case _:
                 self._control.put(answer)
+        return False
 
     def _close(self) -> None:
         try:

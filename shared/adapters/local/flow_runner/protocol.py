@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Callable
 from typing import IO, Any, Final
 
 from shared.nesting import is_deeper
 
 _LENGTH: Final = struct.Struct(">I")
-LIMIT: Final = 512 * 1024 * 1024
-"""Bytes of one message: an output beyond it fails its line."""
+LIMIT: Final = 64 * 1024 * 1024
+"""Bytes of one message: an output beyond it fails its line. While one is read, it takes several times as much."""
+
+LARGE: Final = 1 << 20
+"""Bytes beyond which messages are read one at a time, however many workers send them."""
 
 LARGEST_PACKET: Final = 1 << 20
 """Bytes of one message to the fork server or from it."""
@@ -60,8 +64,10 @@ def encode(message: Message) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def read(stream: IO[bytes]) -> Message | None:
+def read(stream: IO[bytes], announced: Callable[[int], None] | None = None) -> Message | None:
     """The next message; None when the other side has gone (an end in mid-message is the same).
+
+    `announced` is told the message's bytes before any of them is read, and may wait.
 
     Raises:
         ValueError, RecursionError: it is no message.
@@ -72,6 +78,8 @@ def read(stream: IO[bytes]) -> Message | None:
     (length,) = _LENGTH.unpack(head)
     if length > LIMIT:
         raise ValueError(f"a message of {length:,} bytes is announced")
+    if announced is not None:
+        announced(length)
     body = stream.read(length)
     if len(body) < length:
         return None
