@@ -149,6 +149,7 @@ def upload(
         say(f"Uploaded {counted} as {container}/{name}. {follow_up}")
     else:
         say(f"Uploaded {counted} as {container}/{name}. `python -m genaiops status` shows the chain that it starts.")
+        _say_if_nobody_listens(wired)
 
 
 def _say_sent(wired: Ports, chain: str, request: ChainRequest, status: ChainStatus | None, *, as_json: bool) -> None:
@@ -162,3 +163,12 @@ def _say_sent(wired: Ports, chain: str, request: ChainRequest, status: ChainStat
         say(f"The chain {chain} was asked for before and {stands}; --again asks for a new one.", "yellow")
     say(f"  follow it:  python -m genaiops watch {chain}")
     say(f"  see it:     {wired.settings.functions_url}/api/chains/{chain}")
+    if status is None or not status.is_final:
+        _say_if_nobody_listens(wired)
+
+
+def _say_if_nobody_listens(wired: Ports) -> None:
+    from genaiops.host.lock import HomeLock
+
+    if wired.settings.profile == "local" and not HomeLock(wired.settings.home / "host").is_taken():
+        say(f"No host runs in {wired.settings.home}: this waits until `python -m genaiops start` runs.", "yellow")

@@ -43,6 +43,18 @@ class HomeLock:
                 self._pid.unlink(missing_ok=True)  # before another host can write its own
             self._lock.release()
 
+    def is_taken(self) -> bool:
+        """Whether a host runs there now. Makes no file."""
+        if not self._pid.is_file():
+            return False
+        probe = FileLock(self._folder / "host.lock")
+        try:
+            probe.acquire(timeout=0)
+        except Timeout:
+            return True
+        probe.release()
+        return False
+
     def holder(self) -> str:
         """Who has the lock: its process id, or `unknown`."""
         try:

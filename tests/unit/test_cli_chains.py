@@ -9,6 +9,7 @@ import pytest
 
 from genaiops.cli import progress
 from genaiops.cli.outcome import ExitCode
+from genaiops.host.lock import HomeLock
 from shared import chain_store
 from shared.chain.messages import ChainKind, Verdict
 from shared.chain.state import Chain, ChainStatus, Progress
@@ -87,6 +88,20 @@ def test_asking_for_a_chain_that_exists_says_so_and_how_to_get_a_new_one(
     again = run("submit", str(folder))
     assert "was asked for before and is running; --again" in again.stdout
     assert printed_json(run("submit", str(folder), "--json"))["existed"] is True
+
+
+def test_who_asks_where_no_host_runs_is_told_at_once(wired: tuple[Ports, FakeBus], folder: Path) -> None:
+    ports, _ = wired
+    assert f"No host runs in {ports.settings.home}" in run("submit", str(folder)).stdout
+    state = ports.settings.home / "host"
+    state.mkdir(parents=True)
+    lock = HomeLock(state)
+    lock.acquire()
+    try:
+        assert "No host runs" not in run("submit", str(folder), "--again").stdout
+    finally:
+        lock.release()
+    assert "No host runs" in run("submit", str(folder), "--again").stdout
 
 
 def test_of_a_chain_that_has_ended_it_says_how(wired: tuple[Ports, FakeBus], folder: Path) -> None:
