@@ -24,6 +24,8 @@ Flows, each kind by its files:
     dag.py, flex.py, prompty.py, python_evaluator.py       one reader for each kind
     dag_keys.py              keys of a DAG's file that prompt flow does not know
     code.py, signatures.py, returns.py, tools.py           Python and prompts as text
+    prompty_keys.py          keys of a prompty that prompt flow does not know
+    modules.py               the modules that a flow may import, and the prompties that they load
     prompt_variables.py      variables of a prompt that nothing gives a value
     asked_variables.py, init_variables.py                  the variables that a flow asks for
     init_values.py           values of `__init__`, against what its arguments are annotated with

@@ -79,6 +79,8 @@ class FlowFacts:
     """Whether the code may give outputs that no file names (a function that returns a dictionary)."""
     calls_model: bool = True
     """Of a flow without nodes: whether its code is taken to call a model, once a line."""
+    names_model: bool = True
+    """Of a prompty: whether its configuration names a deployment or a model."""
 
     named_connections: tuple[str, ...] = ()
     """Of a flow without nodes: the connections that its files name (`init` values, a prompty's model)."""

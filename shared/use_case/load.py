@@ -6,7 +6,7 @@ name or flow). Then the blocks are checked against each other, the flows, and th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from shared.use_case.flow_facts import FLOW_FILE, FlowFacts, read_flow
 from shared.use_case.flow_files import FlowPlace, find_flow
 from shared.use_case.init_values import lacks_model
 from shared.use_case.model import Evaluator, UseCase
+from shared.use_case.modules import check_modules
 from shared.use_case.problems import InvalidUseCase, Problems, one_of
 from shared.use_case.sources import EXPERIMENT, no_overlays, overlays
 from shared.use_case.variables import read_variables
@@ -138,8 +139,9 @@ class _Loader:
 
         parameters = variation.parameters(holder("parameters").child("parameters"), flow.facts)
         strategy, choices = variation.strategy(holder("strategy").child("strategy"), flow.facts, parameters)
-        self.check_init(flow, parameters)
-        self.check_prompts(flow, {*parameters, *(key for choice in choices for key in choice.parameters)})
+        varied = {*parameters, *(key for choice in choices for key in choice.parameters)}
+        self.check_init(flow, varied)
+        self.check_prompts(flow, varied)
         for connection, key in variation.connections_in(parameters).items():
             self.used.setdefault(connection, holder("parameters").child("parameters").child(key))
         # Where the name itself is wrong, the folder's tells where the data is: one mistake is not to look like ten.
@@ -155,6 +157,8 @@ class _Loader:
         after_merge = to_deploy is not None and to_deploy.after_ci
         described = connections(holder("connections").child("connections"), self.used)
         for place in self.flows:
+            if self.read_data:
+                check_modules(place.folder, self.folder, self.problems)
             check_environment_references(place.folder / place.file, place.shown(self.folder), described, self.problems)
         return UseCase(
             name=name,
@@ -229,13 +233,17 @@ class _Loader:
             self.used.setdefault(connection, block.child(key))
         return _Flow(place.folder, facts, place.file, block.child(key))
 
-    def check_init(self, flow: _Flow, parameters: Mapping[str, object]) -> None:
-        """Every argument of a class flow's `__init__` has a value."""
+    def check_init(self, flow: _Flow, parameters: Collection[str]) -> None:
+        """Every argument of a class flow's `__init__` has a value, and every prompty a model."""
+        named = flow.facts is None or flow.facts.names_model or {"deployment_name", "model"} & set(parameters)
+        if not named and flow.block is not None:
+            said = "names no model; add `azure_deployment` (or `model`) to the configuration of its prompty"
+            flow.block.problem(said)
         for name, spec in flow.facts.init.items() if flow.facts is not None else ():
             if spec.required and f"init.{name}" not in parameters and flow.block is not None:
                 flow.block.problem(f"the argument {name!r} of its `__init__` has no value; give it one in init.json")
             lacking = lacks_model(spec.type, spec.default)
-            varied = {f"init.{name}", f"init.{name}.{lacking}"} & parameters.keys()
+            varied = {f"init.{name}", f"init.{name}.{lacking}"} & set(parameters)
             if lacking and not varied and flow.block is not None:
                 flow.block.problem(f"the argument {name!r} of its `__init__` lacks {lacking!r}; add it in init.json")
 
@@ -261,7 +269,7 @@ class _Loader:
             if any(evaluator.name == name for evaluator in found):
                 item.problem(f"there is another evaluator named {name!r}; names must differ", "name")
             flow = self.flow(item, name, evaluator=True)
-            self.check_init(flow, {})
+            self.check_init(flow, ())
             self.check_prompts(flow, ())
             datasets = reader.evaluator_datasets(item.child("datasets"), flow.facts, elsewhere)
             found.append(Evaluator(name=name, flow=flow.folder, datasets=tuple(datasets), flow_file=flow.file))

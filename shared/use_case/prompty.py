@@ -13,6 +13,7 @@ from typing import Any, Final
 from shared.use_case.block import Block
 from shared.use_case.flow_model import FlowFacts, FlowInput, FlowKind
 from shared.use_case.problems import Problems
+from shared.use_case.prompty_keys import MODELS, check_prompty_keys
 from shared.use_case.references import is_secret
 from shared.use_case.returns import OUTPUT
 from shared.use_case.tools import template_fault
@@ -40,6 +41,7 @@ def read_prompty(path: Path, shown: str, problems: Problems) -> FlowFacts | None
     top = Block(document, (), document.value if document.value is not None else {}, problems, path.parent)
     if top.mapping() is None:
         return None
+    check_prompty_keys(top)
     model = top.child("model")
     settings: dict[str, Any] = {}
     for key in ("configuration", "parameters"):
@@ -64,6 +66,7 @@ def read_prompty(path: Path, shown: str, problems: Problems) -> FlowFacts | None
         kind=FlowKind.PROMPTY,
         gives_any_output=not outputs,
         calls_model=True,
+        names_model=any(settings["configuration"].get(key) for key in MODELS),
         named_connections=(connection,) if isinstance(connection, str) and not connection.startswith("${") else (),
     )
 

@@ -9,7 +9,7 @@ import ast
 from pathlib import Path
 from typing import Final
 
-from shared.use_case.code import parsed
+from shared.use_case.code import Function, parsed
 from shared.use_case.problems import Problems
 
 MODEL_INPUTS: Final = frozenset(
@@ -90,6 +90,10 @@ def fault(kind: str, code: Path) -> tuple[int, str, str] | None:
         tree = parsed(code, code.name, problems)
         if tree is not None and not _may_define_tool(tree):
             return 1, "code", "has no function under `@tool`, which is what a node runs; add the decorator"
+        tools = _tools(tree) if tree is not None else {}
+        if len(tools) > 1:
+            line, shown = list(tools.values())[1].lineno, ", ".join(map(repr, tools))
+            return line, "code", f"has more than one function under `@tool` ({shown}); a node runs one: move the others"
         return next(((p.line, p.key, p.message) for p in problems.found), None)
     content = code.read_bytes()
     try:
@@ -144,13 +148,18 @@ def _signature(code: Path) -> ast.arguments | None:
         tree = ast.parse(code.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    return next((function.args for function in _tools(tree).values()), None)
+
+
+def _tools(tree: ast.Module) -> dict[str, Function]:
+    """Name → the function under `@tool`, in the order of the file."""
+    found: dict[str, Function] = {}
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for decorator in node.decorator_list:
-                called = decorator.func if isinstance(decorator, ast.Call) else decorator
-                if ast.unparse(called).split(".")[-1] == "tool":
-                    return node.args
-    return None
+        if isinstance(node, Function):
+            called = [part.func if isinstance(part, ast.Call) else part for part in node.decorator_list]
+            if any(ast.unparse(one).split(".")[-1] == "tool" for one in called):
+                found[node.name] = node
+    return found
 
 
 def _arguments(signature: ast.arguments) -> list[ast.arg]:

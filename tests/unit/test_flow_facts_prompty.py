@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.use_case.flow_facts import flow_facts
+from shared.use_case.flow_facts import flow_facts, read_flow
 from shared.use_case.flow_model import FlowKind
 from shared.use_case.load import InvalidUseCase
 from shared.use_case.model import Problem
+from shared.use_case.problems import Problems
 from tests.unit.use_case_folder import put
 
 PROMPTY = """\
@@ -130,3 +131,47 @@ def test_an_evaluator_without_functions_is_named_and_so_is_a_module_that_cannot_
     put(tmp_path, "eval_good.py", "def eval_good(x): ...\n")
     put(tmp_path, "eval_nothing.py", "\n\ndef eval(:\n")
     assert problem_of(tmp_path, "").line == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "says"),
+    [
+        ("name: Answer", "nmae: Answer\ninputz: 1", "inputz", "did you mean 'inputs'?"),
+        ("type: azure_openai", "type: azure_opnai", "model.configuration.type", "did you mean 'azure_openai'?"),
+        ("    connection: aoai", "    conection: aoai", "model.configuration.conection", "did you mean 'connection'?"),
+        ("max_tokens: 100", "max_tokns: 100", "model.parameters.max_tokns", "did you mean 'max_tokens'?"),
+        ("api: chat", "api: chta", "model.api", "did you mean 'chat'?"),
+        ("type: string\n  tone", "type: strng\n  tone", "inputs.question.type", "did you mean 'string'?"),
+    ],
+)
+def test_a_misspelt_key_or_word_of_a_prompty_is_told(tmp_path: Path, old: str, new: str, key: str, says: str) -> None:
+    assert old in PROMPTY
+    text = PROMPTY.replace(old, new)
+    put(tmp_path, "answer.prompty", text)
+    problems = Problems()
+    assert read_flow(tmp_path, "answer.prompty", problems, shown="answer.prompty") is not None
+    told = [warning for warning in problems.warnings if warning.key == key]
+    assert [(warning.file, says in warning.message) for warning in told] == [("answer.prompty", True)]
+    assert text.splitlines()[told[0].line - 1].strip().startswith(key.rpartition(".")[2])
+
+
+def test_the_prompties_that_are_right_have_no_warnings(tmp_path: Path) -> None:
+    put(tmp_path, "answer.prompty", PROMPTY.replace("name: Answer", "name: Answer\nauthors: [Ann]\nlicence: free"))
+    problems = Problems()
+    assert read_flow(tmp_path, "answer.prompty", problems, shown="answer.prompty") is not None
+    assert not problems.warnings
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "says"),
+    [
+        ("  parameters:", "  paramters:", "model.paramters", "did you mean 'parameters'?"),
+        ("connection: aoai", "connection: [aoai]", "model.configuration.connection", "expected a name"),
+    ],
+)
+def test_what_prompt_flow_breaks_at_is_a_problem_of_the_prompty(
+    tmp_path: Path, old: str, new: str, key: str, says: str
+) -> None:
+    put(tmp_path, "answer.prompty", PROMPTY.replace(old, new))
+    problem = problem_of(tmp_path, "answer.prompty")
+    assert (problem.key, says in problem.message) == (key, True)

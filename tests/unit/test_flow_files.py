@@ -9,7 +9,9 @@ import pytest
 from shared.use_case.flow_files import FlowPlace, find_flow
 from tests.unit.use_case_folder import change, loaded, only_problem, problems_of, put, written
 
-PROMPTY = "---\ninputs:\n  text: {type: string}\n---\nuser:\n{{text}}\n"
+PROMPTY = (
+    "---\nmodel:\n  configuration: {azure_deployment: gpt}\ninputs:\n  text: {type: string}\n---\nuser:\n{{text}}\n"
+)
 
 
 @pytest.fixture

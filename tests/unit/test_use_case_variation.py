@@ -21,7 +21,9 @@ class Greet:
         return {"label": text}
 """
 INIT = '{"model_config": {"connection": "aoai", "azure_deployment": "gpt"}, "options": {"size": 1}}'
-PROMPTY = "---\ninputs:\n  text: {type: string}\n---\nuser:\n{{text}}\n"
+PROMPTY = (
+    "---\nmodel:\n  configuration: {azure_deployment: gpt}\ninputs:\n  text: {type: string}\n---\nuser:\n{{text}}\n"
+)
 
 
 @pytest.fixture
