@@ -3,6 +3,8 @@
 Every problem is named by file, line and key, and no code of a flow is run. In the order of reading:
 
     load.py                  the way in: a folder in one environment, or everything that is wrong with it
+    top_level.py             a whole file, with misspelt keys taken for what they mean
+    stray_files.py           names that look like its files and are never read
     model.py                 what it says, as values
     problems.py              problems, collected
     yaml_file.py, json_file.py, block.py, references.py    files with their lines, single keys, `${name}`

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from shared.names import NAME_RULE, checked
+from shared.names import checked
 from shared.use_case import members, options, prompt_variables, variation
 from shared.use_case.block import Block
 from shared.use_case.connections_block import connections
@@ -25,16 +25,16 @@ from shared.use_case.init_values import lacks_model
 from shared.use_case.model import Evaluator, UseCase
 from shared.use_case.modules import check_modules
 from shared.use_case.problems import InvalidUseCase, Problems, one_of
-from shared.use_case.sources import EXPERIMENT, no_overlays, overlays
+from shared.use_case.sources import EXPERIMENT, overlays
+from shared.use_case.stray_files import check_strays
+from shared.use_case.top_level import top_level
 from shared.use_case.variables import read_variables
-from shared.use_case.yaml_file import Document, read_yaml
+from shared.use_case.yaml_file import read_yaml
 
 __all__ = ["DEFAULT_ENVIRONMENT", "InvalidUseCase", "load"]
 
 DEFAULT_ENVIRONMENT: Final = "dev"
 """The environment that needs no overlay; every other one is known by its file `experiment.<environment>.yaml`."""
-
-_NAMED: Final = f"the environment has {NAME_RULE}"
 
 FIXED: Final = ("name", "flow")
 """What no overlay changes."""
@@ -124,9 +124,7 @@ class _Loader:
         if self.read_data and base is not None:
             members.check(self.folder, self.data, self.problems)
         overlay = self.overlay(environment, base)
-        for file in no_overlays(self.folder):
-            said = f"is the overlay of no environment, and is never read: in experiment.<environment>.yaml, {_NAMED}"
-            self.problems.warn(file, 1, "file", said)
+        check_strays(self.folder, self.problems)
         if base is None:
             return None
         name = base.name("name")
@@ -189,7 +187,7 @@ class _Loader:
     def base(self) -> Block | None:
         """`experiment.yaml`."""
         document = read_yaml(self.folder / EXPERIMENT, EXPERIMENT, self.problems)
-        return self.top(document).mapping(KEYS) if document is not None else None
+        return top_level(document, KEYS, self.folder, self.problems) if document is not None else None
 
     def overlay(self, environment: str, base: Block | None) -> Block | None:
         """The overlay of the environment; None where it has none (or an empty one)."""
@@ -204,7 +202,7 @@ class _Loader:
         document = read_yaml(self.folder / found[environment], found[environment], self.problems, may_be_empty=True)
         if document is None or document.value is None:
             return None
-        block = self.top(document).mapping(KEYS)
+        block = top_level(document, KEYS, self.folder, self.problems)
         for key in FIXED:
             if block is not None and base is not None and key in block and block.value[key] != base.value.get(key):
                 # Folders of microsoft/genaiops-promptflow-template have such overlays, and it passes over them, too.
@@ -212,10 +210,6 @@ class _Loader:
                     f"an overlay never changes the {key}: it stays {base.value.get(key)!r}; remove this key", key
                 )
         return block
-
-    def top(self, document: Document) -> Block:
-        """The whole file as a block."""
-        return Block(document, (), document.value, self.problems, self.folder)
 
     def flow(self, block: Block, name: str, *, evaluator: bool) -> _Flow:
         """The flow that a block's `flow` (or, without one, its name) means."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.use_case.load import InvalidUseCase, load
-from tests.unit.use_case_folder import EXPERIMENT, change, only_problem, problems_of, put, written
+from tests.unit.use_case_folder import EXPERIMENT, change, loaded, only_problem, problems_of, put, written
 
 
 @pytest.fixture
@@ -152,3 +152,35 @@ def test_who_approves_must_be_said_where_a_merge_asks_for_it(folder: Path) -> No
     assert "`deployment.after_ci`" in problem.message
     change(folder, "experiment.yaml", "  after_ci: true\n", "")
     load(folder, "dev", data=folder.parents[1] / "data")
+
+
+@pytest.mark.parametrize(
+    "name", ["environment/env.yaml", "configs/deployment_config.json", "sample-request.json", "experiment.pr.yaml"]
+)
+def test_a_folder_in_the_place_of_a_file_is_named(folder: Path, name: str) -> None:
+    put(folder, f"{name}/notes.txt", "x")
+    problem = only_problem(folder)
+    assert (problem.file, problem.message.partition(";")[0]) == (name, "is a folder")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("experiment.pr.yml", "rename it to experiment.pr.yaml"),
+        ("experiment.yml", "experiment.yaml is beside it"),
+    ],
+)
+def test_a_file_whose_name_ends_in_yml_is_never_read_and_told(folder: Path, name: str, says: str) -> None:
+    put(folder, name, "runtime: x\n")
+    (warning,) = loaded(folder).warnings
+    assert (warning.file, says in warning.message) == (name, True)
+
+
+@pytest.mark.parametrize("key", ["datasets", "evaluators", "connections", "parameters", "name", "flow"])
+def test_a_misspelt_block_is_one_mistake_and_read_all_the_same(folder: Path, key: str) -> None:
+    text = (folder / "experiment.yaml").read_text()
+    put(folder, "experiment.yaml", f"\n{text}".replace(f"\n{key}:", f"\n{key[:-1]}:", 1).removeprefix("\n"))
+    problem = only_problem(folder)
+    assert f"did you mean {key!r}?" in problem.message
+    line = change(folder, "experiment.yaml", "test_calls: 3", "test_calls: many")
+    assert [p.line for p in problems_of(folder)] == [problem.line, line]
