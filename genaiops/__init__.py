@@ -1,1 +1,1 @@
-"""`python -m genaiops`: the command line, the embedded host, the stand-in model, the demo, new use cases, and the lab."""
+"""`python -m genaiops`: command line, embedded host, stand-in model, demo, new use cases, and the lab."""
