@@ -30,7 +30,7 @@ LONGEST_NUMBER: Final = 1024
 """Bits of a whole number: Python refuses to write very long ones as texts, also in an error's."""
 
 _REMEMBERED: Final = 16 * 1024
-"""Characters of a text whose node graph is kept: that of a larger one takes megabytes."""
+"""Characters of a text whose node graph is kept for long: that of a larger one takes megabytes."""
 
 WRITTEN_TWICE: Final = "is written twice"
 HALF_A_CHARACTER: Final = "holds half of a character"
@@ -109,7 +109,7 @@ def read_yaml_text(
     text = "\n" * (first_line - 1) + text
     yaml = YAML(typ="safe", pure=True)
     try:
-        root = _composed(text) if len(text) <= _REMEMBERED else _composed.__wrapped__(text)
+        root = (_composed if len(text) <= _REMEMBERED else _composed_large)(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
@@ -142,6 +142,12 @@ def _composed(text: str) -> Node | None:
     yaml.Composer = _ShallowComposer
     root: Node | None = yaml.compose(text)
     return root
+
+
+@lru_cache(maxsize=1)
+def _composed_large(text: str) -> Node | None:
+    """The same for a large text, until the next one: a use case is read several times for each of its environments."""
+    return _composed.__wrapped__(text)
 
 
 class _Reader:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.use_case import yaml_file
 from shared.use_case.load import InvalidUseCase, load
+from shared.use_case.problems import MOST_SHOWN
 from tests.unit.use_case_folder import EXPERIMENT, change, only_problem, problems_of, put, written
 
 
@@ -59,3 +61,19 @@ def test_honest_anchors_and_merge_keys_work(folder: Path) -> None:
 def test_a_folder_without_an_experiment_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidUseCase, match=r"experiment\.yaml:0: file: cannot be read"):
         load(tmp_path, "dev", data=None)
+
+
+def test_a_large_file_is_parsed_once_for_all_environments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    compose = yaml_file.YAML.compose
+
+    def counted(self: yaml_file.YAML, text: str) -> object:
+        parsed.append(len(text))
+        return compose(self, text)
+
+    monkeypatch.setattr(yaml_file.YAML, "compose", counted)
+    large = EXPERIMENT + "".join(f"key_{number}: 1\n" for number in range(2_000))
+    put(folder, "experiment.yaml", large)
+    put(folder, "experiment.pr.yaml", "runtime: other\n")
+    assert len(problems_of(folder)) == len(problems_of(folder, "pr")) == MOST_SHOWN
+    assert parsed.count(len(large)) == 1
