@@ -35,6 +35,8 @@ _KINDS: Final[Mapping[str, str]] = {
 }
 """Annotation, or type in the flow's file → what is expected."""
 _OPTIONAL: Final = re.compile(r"(?:\w+\.)*Optional\[(.*)\]|(.*?)\s*\|\s*None|None\s*\|\s*(.*)")
+_LONGEST: Final = 200
+"""Characters of an annotation that is looked into."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def wanted(taken: Signature, declared: Block) -> dict[str, Wanted]:
     found: dict[str, Wanted] = {}
     for name, annotation in taken.annotations.items():
         text = annotation.strip("'\"")
-        optional = _OPTIONAL.fullmatch(text)
+        optional = _OPTIONAL.fullmatch(text) if len(text) <= _LONGEST else None
         inner = next((part for part in optional.groups() if part), "") if optional else text
         spec = taken.arguments[name]
         name_only = inner.partition("[")[0].rpartition(".")[2] if "|" not in inner else ""

@@ -29,7 +29,7 @@ def check_prompts(folder: Path, facts: FlowFacts, given: Collection[str], root: 
                 continue
             there = extra | spec.inputs.keys()
             for name, line in _written_out(folder / spec.source).items():
-                if name not in there:
+                if name not in there and not problems.warned_enough:  # to look for the nearest name is slow
                     known = one_of(name, there, f"input of the node {node!r}") if there else f"{node!r} has no inputs"
                     said = f"{known}; without a value, the prompt has nothing in its place"
                     file = (folder / spec.source).relative_to(root).as_posix()

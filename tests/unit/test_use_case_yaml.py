@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from shared.use_case import yaml_file
 from shared.use_case.load import InvalidUseCase, load
 from shared.use_case.problems import MOST_SHOWN
 from tests.unit.use_case_folder import EXPERIMENT, change, only_problem, problems_of, put, written
@@ -65,13 +65,13 @@ def test_a_folder_without_an_experiment_file_says_so(tmp_path: Path) -> None:
 
 def test_a_large_file_is_parsed_once_for_all_environments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[int] = []
-    compose = yaml_file.YAML.compose
+    compose = YAML.compose
 
-    def counted(self: yaml_file.YAML, text: str) -> object:
+    def counted(self: YAML, text: str) -> object:
         parsed.append(len(text))
         return compose(self, text)
 
-    monkeypatch.setattr(yaml_file.YAML, "compose", counted)
+    monkeypatch.setattr(YAML, "compose", counted)
     large = EXPERIMENT + "".join(f"key_{number}: 1\n" for number in range(2_000))
     put(folder, "experiment.yaml", large)
     put(folder, "experiment.pr.yaml", "runtime: other\n")
