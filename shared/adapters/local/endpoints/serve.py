@@ -115,6 +115,7 @@ def _scoring_app(orders: dict[str, Any]) -> Any:
     isolation.watch(imports)
     isolation.streams_per_thread()
     promptflow_hooks.watch(imports, for_engine)
+    promptflow_hooks.leave_tries_to_the_client(imports)
     set_environment(source, orders["environment"])
     step_aside(source, orders["package"], Path(orders["root"]) if orders["root"] is not None else None)
     executable = load(source).executable(orders["variants"], orders["parameters"])

@@ -80,3 +80,29 @@ def _reused(make: Callable[..., Any]) -> Callable[..., Any]:
             return made[key]
 
     return get
+
+
+def leave_tries_to_the_client(imports: AfterImport) -> None:
+    """Have prompt flow's tools and prompties try a call once: what tries it again is the client, or what hooks it.
+
+    Theirs would come on top, and take minutes: whoever waits for a served flow has gone by then.
+    """
+
+    def take_tries(tools: Any) -> None:
+        for tool in (getattr(tools, name, None) for name in ("AzureOpenAI", "OpenAI", "Prompty", "AsyncPrompty")):
+            for function in vars(tool).values() if tool is not None else ():
+                _no_more_tries(function)
+
+    imports.on("promptflow.tools.aoai", take_tries)
+    imports.on("promptflow.tools.openai", take_tries)
+    imports.on("promptflow.core._flow", take_tries)
+
+
+def _no_more_tries(function: Any) -> None:
+    # The tools' decorator keeps its number of tries (100) in a closure and offers no setting for it.
+    while function is not None:
+        code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
+        for name, cell in zip(code.co_freevars if code else (), cells or (), strict=False):
+            if name == "tries":
+                cell.cell_contents = 0
+        function = getattr(function, "__wrapped__", None)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from shared.adapters.local.engines.after_import import AfterImport
+from shared.adapters.local.engines.promptflow_hooks import leave_tries_to_the_client
 from shared.adapters.local.flow_runner import retry
 from shared.adapters.local.flow_runner.places import GivenUp, Places, Waits
 
@@ -81,25 +82,8 @@ def install(imports: AfterImport, places: Places) -> None:
         client.SyncAPIClient.request = _sync(client.SyncAPIClient.request, places)
         client.AsyncAPIClient.request = _async(client.AsyncAPIClient.request, places)
 
-    def take_tries(tools: Any) -> None:  # those that tools and prompties would make on top of ours
-        for tool in (getattr(tools, name, None) for name in ("AzureOpenAI", "OpenAI", "Prompty", "AsyncPrompty")):
-            for function in vars(tool).values() if tool is not None else ():
-                _no_more_tries(function)
-
     imports.on("openai._base_client", hook)
-    imports.on("promptflow.tools.aoai", take_tries)
-    imports.on("promptflow.tools.openai", take_tries)
-    imports.on("promptflow.core._flow", take_tries)
-
-
-def _no_more_tries(function: Any) -> None:
-    # The tools' decorator keeps its number of tries (100) in a closure and offers no setting for it.
-    while function is not None:
-        code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
-        for name, cell in zip(code.co_freevars if code else (), cells or (), strict=False):
-            if name == "tries":
-                cell.cell_contents = 0
-        function = getattr(function, "__wrapped__", None)
+    leave_tries_to_the_client(imports)
 
 
 def _sync(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
