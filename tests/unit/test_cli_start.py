@@ -106,9 +106,10 @@ def test_start_takes_chains_from_other_processes_and_sigterm_leaves_nothing_behi
     assert "STAND-IN MODEL IN USE (rules, not an LLM)" in said
     folder = written(tmp_path)
     put(folder, "data/truth.csv", TRUTH)
-    ended = started.command("submit", str(folder), "--variants", "classify.absent", "--wait", "--timeout", "60")
+    release = ("--kind", "cd", "--flow-version", "9")  # nothing is registered yet: only the chain can know
+    ended = started.command("submit", str(folder), *release, "--wait", "--timeout", "60")
     assert ended.returncode == ExitCode.NO, ended.stdout + ended.stderr
-    assert "classify.absent" in ended.stdout
+    assert "There is no registered version 9 of greetings" in ended.stdout
     listed = started.command("status")
     assert "failed" in listed.stdout
 
