@@ -210,9 +210,11 @@ def test_it_runs_where_an_event_loop_runs_as_in_a_notebook(bench: lab.Lab, folde
 
 
 SLOW = """
+import signal
 import sys
 import psutil
 from genaiops import lab
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores it
 use_case = lab.load(sys.argv[1])
 bench = lab.Lab(stand_in_options={"latency-ms": 3_000})
 try:

@@ -132,7 +132,9 @@ def test_what_code_does_to_its_process_ends_with_its_run(runner, flow_file, what
     assert all(line.error for line in outcome.lines if line.status is LineStatus.FAILED)
 
 
-@pytest.mark.parametrize(("what", "told"), [("broken", "ParserError"), ("nobody", "nobody"), ("missing", "missing.prompty")])
+@pytest.mark.parametrize(
+    ("what", "told"), [("broken", "ParserError"), ("nobody", "nobody"), ("missing", "missing.prompty")]
+)
 def test_a_prompty_that_a_class_cannot_load_fails_its_line(runner, what, told):
     run = spec("hostile_prompty", [{"what": what}], flow_file="flow.flex.yaml")
     line = one(runner.start(run))

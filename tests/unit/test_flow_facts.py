@@ -104,5 +104,10 @@ def test_a_python_file_without_a_tool_is_no_node(folder: Path) -> None:
 
 
 def test_prompt_flows_older_word_for_inputs_is_understood(folder: Path) -> None:
-    change(folder, "flows/standard/flow.dag.yaml", 'text: "${inputs.text}", tone: short', 'text: "${flow.text}", tone: short')
+    change(
+        folder,
+        "flows/standard/flow.dag.yaml",
+        'text: "${inputs.text}", tone: short',
+        'text: "${flow.text}", tone: short',
+    )
     assert not loaded(folder).warnings
