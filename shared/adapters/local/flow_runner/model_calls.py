@@ -79,25 +79,28 @@ def install(imports: AfterImport, places: Places) -> None:
     """Hook the openai client, and prompt flow's tools that use it, as soon as anything imports them."""
 
     def hook(client: Any) -> None:
-        client.SyncAPIClient.request = _sync(client.SyncAPIClient.request, places)
-        client.AsyncAPIClient.request = _async(client.AsyncAPIClient.request, places)
+        client.SyncAPIClient.request = _sync(client.SyncAPIClient.request)
+        client.AsyncAPIClient.request = _async(client.AsyncAPIClient.request)
+        # A place is held while the service is asked and answers, not while the request is made and the answer is read:
+        # that is this process's own work, and costs a tenth of a short call.
+        client.SyncAPIClient._send_request = _sending(client.SyncAPIClient._send_request, places)  # noqa: SLF001
+        client.AsyncAPIClient._send_request = _sending_async(  # noqa: SLF001
+            client.AsyncAPIClient._send_request,  # noqa: SLF001
+            places,
+        )
 
     imports.on("openai._base_client", hook)
     leave_tries_to_the_client(imports)
 
 
-def _sync(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
+def _sync(request: Callable[..., Any]) -> Callable[..., Any]:
     def limited(client: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         meter = current.get() or Meter(_WITHOUT_LINE_S)
         options.max_retries = 0  # the client's own, or they would multiply with ours and go uncounted
-        endpoint, timeout = _endpoint(client), _timeout(client, options)
         attempt = 1
         while True:
             try:
-                with places.held(endpoint, meter.waits, meter.deadline + _AFTER_LINE_S):
-                    options.timeout = _shortened(timeout, meter)
-                    answer = request(client, cast_to, options, **kwargs)
-                return _checked(answer, client, meter)
+                return _checked(request(client, cast_to, options, **kwargs), client, meter)
             except Exception as error:
                 pause = _pause(error, attempt, meter)
                 if pause is None:
@@ -110,20 +113,16 @@ def _sync(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
     return limited
 
 
-def _async(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
+def _async(request: Callable[..., Any]) -> Callable[..., Any]:
     async def limited(client: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         import asyncio  # here: most flows never need it
 
         meter = current.get() or Meter(_WITHOUT_LINE_S)
         options.max_retries = 0
-        endpoint, timeout = _endpoint(client), _timeout(client, options)
         attempt = 1
         while True:
             try:
-                async with places.held_async(endpoint, meter.waits, meter.deadline + _AFTER_LINE_S):
-                    options.timeout = _shortened(timeout, meter)
-                    answer = await request(client, cast_to, options, **kwargs)
-                return _checked(answer, client, meter)
+                return _checked(await request(client, cast_to, options, **kwargs), client, meter)
             except Exception as error:
                 pause = _pause(error, attempt, meter)
                 if pause is None:
@@ -135,28 +134,39 @@ def _async(request: Callable[..., Any], places: Places) -> Callable[..., Any]:
     return limited
 
 
+def _sending(send: Callable[..., Any], places: Places) -> Callable[..., Any]:
+    def limited(client: Any, request: Any, **kwargs: Any) -> Any:
+        meter = current.get() or Meter(_WITHOUT_LINE_S)
+        with places.held(_endpoint(client), meter.waits, meter.deadline + _AFTER_LINE_S):
+            _shorten(request, meter)
+            return send(client, request, **kwargs)
+
+    return limited
+
+
+def _sending_async(send: Callable[..., Any], places: Places) -> Callable[..., Any]:
+    async def limited(client: Any, request: Any, **kwargs: Any) -> Any:
+        meter = current.get() or Meter(_WITHOUT_LINE_S)
+        async with places.held_async(_endpoint(client), meter.waits, meter.deadline + _AFTER_LINE_S):
+            _shorten(request, meter)
+            return await send(client, request, **kwargs)
+
+    return limited
+
+
 def _endpoint(client: Any) -> str:
     """Where the client's calls go: one limit holds for all deployments and connections there."""
     url = client.base_url
     return f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port is not None else "")
 
 
-def _timeout(client: Any, options: Any) -> Any:
-    from openai import NotGiven
-
-    return client.timeout if isinstance(options.timeout, NotGiven) else options.timeout
-
-
-def _shortened(timeout: Any, meter: Meter) -> Any:
-    """The request's time limit, ending with the line: a call that nobody waits for would keep its place."""
+def _shorten(request: Any, meter: Meter) -> None:
+    """Let the request's time limits end with the line: a call that nobody waits for would keep its place."""
     left = max(0.0, meter.deadline - time.monotonic()) + _AFTER_LINE_S
-    if timeout is None:
-        return left
-    if isinstance(timeout, int | float):
-        return min(timeout, left)
-    parts = ("connect", "read", "write", "pool")
-    limits = ((part, getattr(timeout, part)) for part in parts)
-    return type(timeout)(**{part: left if limit is None else min(limit, left) for part, limit in limits})
+    limits = dict(request.extensions.get("timeout") or dict.fromkeys(("connect", "read", "write", "pool")))
+    request.extensions["timeout"] = {
+        part: left if limit is None else min(limit, left) for part, limit in limits.items()
+    }
 
 
 def _pause(error: Exception, attempt: int, meter: Meter) -> float | None:

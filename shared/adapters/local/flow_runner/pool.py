@@ -225,11 +225,15 @@ def _usable(lease: Lease) -> bool:
 
 
 def _key(spec: RunSpec) -> str:
+    """What a warm worker is known by.
+
+    Not by the folders: the digest covers every file that the flow can reach, and the next bundle brings most flows
+    along unchanged.
+    """
     held = [
         spec.flow_digest,
         spec.flow_file,
         spec.package,
-        str(spec.root) if spec.package else "",
         sorted((name, vars(connection)) for name, connection in spec.connections.items()),
         sorted(spec.environment.items()),
     ]
