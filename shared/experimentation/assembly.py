@@ -123,6 +123,7 @@ def prepare(
         data.check_columns(dataset.name, dataset.mappings)
         data.check_rows(dataset.name, dataset.reference or dataset.name)
     content = _content(whole, use_case)
+    judging = {e.name: _content(whole, e) for e in use_case.evaluators}
 
     def configuration_of(choice: Choice, repetition: int) -> str:
         return surroundings.configured(content, choice.variants, choice.parameters, repetition)
@@ -135,8 +136,10 @@ def prepare(
         flow_digest=content.whole,
         datasets=tuple(data.prepared.values()),
         cells=build_cells(chosen, experiment, configuration_of, use_case.repeat),
-        evaluators=tuple(_prepared(whole, surroundings, e, d, d.reference or d.name, d.name) for e, d in evaluators),
-        models=surroundings.models(_contents(use_case), use_case.parameters),
+        evaluators=tuple(
+            _prepared(judging[e.name], surroundings, e, d, d.reference or d.name, d.name) for e, d in evaluators
+        ),
+        models=surroundings.models([content, *judging.values()], use_case.parameters),
         reuse=Reuse.NONE if fresh else use_case.reuse,
     )
     return Preparation(chain=chain, freeze=data.freeze, local=data.local, notes=tuple(data.notes))
@@ -157,12 +160,14 @@ def prepare_log(
     data = FrozenDatasets(log)
     data.add(Dataset(log.name, log.path.name, log.path, "production log", {}), {})
     facts = data.facts[log.name]
+    content = _content(use_case, use_case)
+    judging = {e.name: _content(use_case, e) for e in use_case.evaluators}
     evaluators: list[PreparedEvaluator] = []
     missed: list[str] = []
     for evaluator in use_case.evaluators:
         fitting, missing = _for_log(evaluator, log.name, facts)
         if fitting is not None:
-            evaluators.append(_prepared(use_case, surroundings, evaluator, fitting, log.name, log.name))
+            evaluators.append(_prepared(judging[evaluator.name], surroundings, evaluator, fitting, log.name, log.name))
         else:
             missed.append(f"The evaluator {evaluator.name} is left out: {log.name} has no {', '.join(missing)}.")
     if not evaluators:
@@ -170,7 +175,6 @@ def prepare_log(
         raise BusinessFailure(
             f"No evaluator can read the log {log.path.name} (columns: {there}). {' '.join(missed)}".strip()
         )
-    flow_digest = _content(use_case, use_case).whole
     cell = Cell(
         index=0,
         dataset=log.name,
@@ -184,11 +188,11 @@ def prepare_log(
         use_case=use_case.name,
         environment=use_case.environment,
         bundle=bundle,
-        flow_digest=flow_digest,
+        flow_digest=content.whole,
         datasets=(data.prepared[log.name],),
         cells=(cell,),
         evaluators=tuple(evaluators),
-        models=surroundings.models(_contents(use_case), use_case.parameters),
+        models=surroundings.models([content, *judging.values()], use_case.parameters),
         reuse=Reuse.NONE if fresh else use_case.reuse,
     )
     return Preparation(chain=chain, local=data.local, notes=(*data.notes, *missed))
@@ -224,9 +228,13 @@ def _narrowed(use_case: UseCase, name: str) -> UseCase:
 
 
 def _prepared(
-    use_case: UseCase, surroundings: Surroundings, evaluator: Evaluator, dataset: Dataset, experiment: str, truth: str
+    content: FlowContent,
+    surroundings: Surroundings,
+    evaluator: Evaluator,
+    dataset: Dataset,
+    experiment: str,
+    truth: str,
 ) -> PreparedEvaluator:
-    content = _content(use_case, evaluator)
     return PreparedEvaluator(
         evaluator=evaluator.name,
         experiment_dataset=experiment,
@@ -235,11 +243,6 @@ def _prepared(
         flow_digest=content.whole,
         configuration=surroundings.configured(content, {}, {}),
     )
-
-
-def _contents(use_case: UseCase) -> list[FlowContent]:
-    flows: tuple[UseCase | Evaluator, ...] = (use_case, *use_case.evaluators)
-    return [_content(use_case, flow) for flow in flows]
 
 
 def _content(use_case: UseCase, flow: UseCase | Evaluator) -> FlowContent:

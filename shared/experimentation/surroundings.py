@@ -33,7 +33,7 @@ class Surroundings:
 
         `parameters` are those of the use case with all their values: some may be names of connections.
         """
-        values = {f"{key} {number}": value for key, found in parameters.items() for number, value in enumerate(found)}
+        values = [value for found in parameters.values() for value in found]
         used = {connection.name for content in flows for connection in self._used(content, values)}
         return tuple(connection.shown for name, connection in self.connections.items() if name in used)
 
@@ -45,15 +45,18 @@ class Surroundings:
         return configuration(
             content.digest(variants),
             parameters,
-            self._used(content, parameters),
+            self._used(content, parameters.values()),
             {**asked, **self.variables},
             repetition,
         )
 
-    def _used(self, content: FlowContent, parameters: Mapping[str, object]) -> tuple[Connection, ...]:
-        """The connections that a flow may use: all of them for code; those that a DAG's files or parameters name."""
+    def _used(self, content: FlowContent, values: Iterable[object]) -> tuple[Connection, ...]:
+        """The connections that a flow may use: all of them for code; those that a DAG's files or parameters name.
+
+        `values` are those of the parameters.
+        """
         if content.facts.kind is not FlowKind.DAG:
             return tuple(self.connections.values())
-        chosen = {value for value in parameters.values() if isinstance(value, str)}
+        chosen = {value for value in values if isinstance(value, str)}
         named = {*content.facts.connections, *content.mentioned(tuple(self.connections)), *chosen}
         return tuple(connection for name, connection in self.connections.items() if name in named)
