@@ -36,14 +36,11 @@ class Latencies:
 
     def percentiles(self) -> Latency:
         """Of all that were taken."""
-        if not self._max:
-            return Latency()
+        if not self._counts:
+            return Latency.of(self._exact)
         return Latency(p50_ms=self._at(0.5), p95_ms=self._at(0.95), max_ms=round(self._max, 1))
 
     def _at(self, share: float) -> float:
-        if not self._counts:
-            ordered = sorted(self._exact)
-            return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 1)
         left = math.ceil(share * self._counts.total())
         for number in sorted(self._counts):
             left -= self._counts[number]
