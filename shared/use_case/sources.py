@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from shared.names import is_name
 from shared.use_case.problems import Problems
@@ -67,9 +68,7 @@ def outside_files(folder: Path, data: Path | None) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     name = ""
-    for file in (EXPERIMENT, *overlays(folder).values()):
-        document = read_yaml(folder / file, file, Problems())
-        top = document.value if document and isinstance(document.value, dict) else {}
+    for top in _tops(folder):
         name = name or str(top.get("name", ""))
         for source in _sources(top):
             if data is not None and is_inside(name) and dataset_file(source, folder, None) is None:
@@ -81,12 +80,15 @@ def outside_files(folder: Path, data: Path | None) -> dict[str, Path]:
 
 def dataset_files(folder: Path) -> set[Path]:
     """Every dataset file in the folder that any environment of the use case uses: their rows are inputs of flows."""
-    found = set()
+    sources = {source for top in _tops(folder) for source in _sources(top)}
+    return {path for source in sources if (path := dataset_file(source, folder, None)) is not None}
+
+
+def _tops(folder: Path) -> Iterator[dict[str, Any]]:
+    """What `experiment.yaml` and every overlay say, as far as they can be read: `load` reports the rest."""
     for file in (EXPERIMENT, *overlays(folder).values()):
         document = read_yaml(folder / file, file, Problems())
-        top = document.value if document and isinstance(document.value, dict) else {}
-        found |= {path for source in _sources(top) if (path := dataset_file(source, folder, None)) is not None}
-    return found
+        yield document.value if document and isinstance(document.value, dict) else {}
 
 
 def _sources(top: Mapping[str, object]) -> Iterator[str]:
