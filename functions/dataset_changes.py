@@ -20,7 +20,7 @@ blueprint = func.Blueprint()
 
 
 @blueprint.blob_trigger(
-    arg_name="blob", path="datasets/{name}", connection="Datasets", source=func.BlobSource.EVENT_GRID
+    arg_name="blob", path="datasets/{name}", connection="Storage", source=func.BlobSource.EVENT_GRID
 )
 def dataset_changes(blob: blobs.BlobClient) -> None:
     """Ask for a dataset chain; the same content asks for the same one."""

@@ -10,6 +10,8 @@ for each folder. The files beside them:
     chain_store.py           where chains are kept
     result_store.py          where results are kept; results.py: as values
     run_events.py            Azure ML says that a run changed
+    run_tags.py              which command started a cloud run
+    azure_settings.py        where the resources of the azure profile are
     housekeeping.py          what a timer repairs
     dead_letters.py          messages that nobody could handle
 

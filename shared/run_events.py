@@ -12,10 +12,7 @@ import json
 import logging
 from typing import Any, Final
 
-from pydantic import ValidationError
-
-from shared import dead_letters
-from shared.chain.messages import EvaluateRun, RunCell
+from shared import dead_letters, run_tags
 from shared.delivery import Delivery
 from shared.envelopes import send_command
 from shared.errors import Malformed
@@ -27,11 +24,6 @@ TYPES: Final = (
     "Microsoft.MachineLearningServices.RunCompleted",
     "Microsoft.MachineLearningServices.RunStatusChanged",
 )
-CHAIN_TAG: Final = "genaiops_chain"
-COMMAND_TAG: Final = "genaiops_command"
-CELL_TAG: Final = "genaiops_cell"
-EVALUATOR_TAG: Final = "genaiops_evaluator"
-"""Tags that a cloud run carries: they tell which command started it."""
 
 
 def run_changed(ports: Ports, delivery: Delivery) -> None:
@@ -65,18 +57,12 @@ def _look(ports: Ports, event: dict[str, Any]) -> None:
         return
     data = event["data"]
     tags = data.get("runTags")
-    if not isinstance(tags, dict) or CHAIN_TAG not in tags:
+    if not isinstance(tags, dict) or run_tags.CHAIN not in tags:
         log.info("run %s was not started by a chain", data.get("runId"))
         return
     now = ports.clock.now()
-    fields = {"id": tags.get(COMMAND_TAG), "chain": tags[CHAIN_TAG], "issued_at": now, "look": 1, "hint": True}
     try:
-        cell = int(tags.get(CELL_TAG, ""))
-        command: RunCell | EvaluateRun
-        if EVALUATOR_TAG in tags:
-            command = EvaluateRun(**fields, cell=cell, evaluator=tags[EVALUATOR_TAG])
-        else:
-            command = RunCell(**fields, cell=cell)
-    except (ValidationError, ValueError) as error:
+        command = run_tags.look_at(tags, now)
+    except (TypeError, ValueError) as error:
         raise Malformed(f"The tags of run {data.get('runId')} do not name a command: {tags}") from error
     send_command(ports, command, f"{command.id}/run-event/{event.get('id', '')}", now)

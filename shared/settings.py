@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from shared import azure_settings
+from shared.azure_settings import AzureSettings
 from shared.chain.messages import Queue
 from shared.errors import GenAIOpsError
 
@@ -51,6 +53,11 @@ class Settings:
     """Where connections may be written beside the environment (`GENAIOPS_ENV_FILE`, default `<root>/.env`)."""
     look_seconds: int
     """How long long work (a cloud run, a deployment) is left alone before it is looked at again."""
+    bus_connection: str | None = field(default=None, repr=False)
+    """Service Bus namespace or emulator that the embedded host takes its queues from, in place of its own: a host name,
+    or a connection string, whose key shows nowhere (`GENAIOPS_BUS`, or `start --bus`)."""
+    azure: AzureSettings | None = None
+    """Where the resources are; set exactly under the azure profile."""
 
     @property
     def flows(self) -> Path:
@@ -110,6 +117,8 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         stand_in_port=number("GENAIOPS_STAND_IN_PORT", 7073, 1, 65535),
         env_file=Path(variables.get("GENAIOPS_ENV_FILE") or root / ".env").absolute(),
         look_seconds=number("GENAIOPS_LOOK_SECONDS", 1 if profile == "local" else 30, 1, 3600),
+        bus_connection=variables.get("GENAIOPS_BUS") or None,
+        azure=azure_settings.read(variables, wrong) if profile == "azure" else None,
     )
     if wrong:
         raise InvalidSettings("Wrong settings:\n  " + "\n  ".join(wrong))

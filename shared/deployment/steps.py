@@ -104,6 +104,7 @@ def deploy(ports: Ports, chain: Chain, command: Deploy) -> Answer | LookAgain:
                 flow_file=use_case.flow_file,
                 package=use_case.name,
                 root=use_case.folder,
+                target=settings.target,
                 tags={CHAIN_TAG: chain.id, "content_hash": asset.content_hash, "version": asset.version},
             )
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from shared import chain_store, model_connections, result_store
+from shared import chain_store, model_connections, result_store, run_tags
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import EvaluateRun, EvaluationFinished
 from shared.chain.state import Chain
@@ -35,7 +35,9 @@ def evaluate_run(ports: Ports, chain: Chain, command: EvaluateRun) -> Evaluation
     record = result_store.record(ports.blobs, folder)
     if record is None:
         name = f"{chain.id}-{cell.name}-{evaluator.evaluator}"
-        outcome = ended(ports, name, lambda: _spec(ports, chain, prepared, cell, evaluator, name), look=command.look)
+        outcome = ended(
+            ports, name, lambda: _spec(ports, chain, prepared, cell, evaluator, command, name), look=command.look
+        )
         if isinstance(outcome, LookAgain):
             return outcome
         record = stored(ports, folder, _told(outcome, _left_out(ports, chain, cell)))
@@ -45,7 +47,13 @@ def evaluate_run(ports: Ports, chain: Chain, command: EvaluateRun) -> Evaluation
 
 
 def _spec(
-    ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, evaluator: PreparedEvaluator, name: str
+    ports: Ports,
+    chain: Chain,
+    prepared: PreparedChain,
+    cell: Cell,
+    evaluator: PreparedEvaluator,
+    command: EvaluateRun,
+    name: str,
 ) -> RunSpec:
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     flow = next(e for e in use_case.evaluators if e.name == evaluator.evaluator)
@@ -74,6 +82,8 @@ def _spec(
         concurrency=use_case.concurrency,
         line_timeout_s=use_case.line_timeout_s,
         tolerated_failures=use_case.tolerated_failures,
+        tags=run_tags.of_run(chain, command),
+        runtime=use_case.runtime,
     )
 
 

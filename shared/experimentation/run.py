@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import assert_never
 
-from shared import chain_store, model_connections, result_store
+from shared import chain_store, model_connections, result_store, run_tags
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import ImportLog, RunCell, RunFinished
 from shared.chain.state import Chain
@@ -35,7 +35,7 @@ def run_cell(ports: Ports, chain: Chain, command: RunCell) -> RunFinished | Look
     record = result_store.record(ports.blobs, folder)
     if record is None:
         name = f"{chain.id}-{cell.name}"
-        outcome = ended(ports, name, lambda: _begun(ports, chain, prepared, cell, name), look=command.look)
+        outcome = ended(ports, name, lambda: _begun(ports, chain, prepared, cell, command, name), look=command.look)
         if isinstance(outcome, LookAgain):
             return outcome
         record = stored(ports, folder, outcome)
@@ -113,9 +113,9 @@ def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
     return record
 
 
-def _begun(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name: str) -> RunSpec:
+def _begun(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, command: RunCell, name: str) -> RunSpec:
     """The run to start. Where it has lines to run, the runner learns of the evaluations that will follow."""
-    spec = _spec(ports, chain, prepared, cell, name)
+    spec = _spec(ports, chain, prepared, cell, command, name)
     if spec.known_count < prepared.dataset(cell.dataset).rows:
         use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
         flows = {evaluator.name: evaluator for evaluator in use_case.evaluators}
@@ -138,7 +138,7 @@ def _begun(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name
     return spec
 
 
-def _spec(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name: str) -> RunSpec:
+def _spec(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, command: RunCell, name: str) -> RunSpec:
     use_case = open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     folder = cell_folder(chain.id, cell.name)
     siblings = prepared.sharing(cell.configuration)
@@ -165,6 +165,8 @@ def _spec(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, name:
         line_timeout_s=use_case.line_timeout_s,
         tolerated_failures=use_case.tolerated_failures,
         on_progress=ProgressNotes(ports, folder),
+        tags=run_tags.of_run(chain, command),
+        runtime=use_case.runtime,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.connections import Connection
-from shared.use_case.model import ConnectionSpec
+from shared.use_case.model import ConnectionSpec, DeploymentTarget
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class DeploymentSpec:
     """Name under which the flow's code may import `root`; empty: under none."""
     root: Path | None = None
     """Folder of the use case, which holds `flow`."""
+    target: DeploymentTarget | None = None
+    """Which platform serves it, and its options; None: the adapter's default."""
 
 
 class DeploymentState(StrEnum):

@@ -55,6 +55,11 @@ class RunSpec:
     known_count: int = 0
     """How many those are: they count as completed where failures are tolerated."""
 
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What a cloud run carries: chain, command, cell, evaluator, build. Run events name the command by them."""
+    runtime: str | None = None
+    """`runtime` of the use case: a named runtime or compute for cloud runs; None: serverless compute."""
+
     def numbered_lines(self) -> Iterator[tuple[int, Mapping[str, object]]]:
         """The lines with their numbers."""
         if self.line_numbers is None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.use_case.block import Block
-from shared.use_case.deployment_config import DeploymentConfig, endpoint_of
+from shared.use_case.deployment_config import FILE, DeploymentConfig, endpoint_of
 from shared.use_case.flow_model import FlowFacts
-from shared.use_case.model import Deployment
+from shared.use_case.model import Deployment, DeploymentTarget
 from shared.use_case.problems import one_of
 from shared.use_case.sample_request import sample_request
 from shared.use_case.variables import variables_block
 
 _KEYS = frozenset(
     {"endpoint", "traffic", "after_ci", "sample_request", "expected_outputs", "max_latency_ms", "test_calls"}
-    | {"environment_variables"}
+    | {"environment_variables", "target"}
 )
 
 
@@ -36,7 +36,19 @@ def deployment(holder: Block, facts: FlowFacts | None, use_case: str, environmen
     block = holder.child("deployment")
     if block.value is None or block.mapping(_KEYS) is None:
         return None
-    return replace(_written(block, facts, use_case), targets=config.targets)
+    return replace(_written(block, facts, use_case), targets=config.targets, target=_target(block, config.targets))
+
+
+def _target(block: Block, targets: tuple[DeploymentTarget, ...]) -> DeploymentTarget | None:
+    """The target that `target` names by its kind; where it names none, the first."""
+    kind = block.text("target")
+    if kind is None:
+        return targets[0] if targets else None
+    chosen = next((target for target in targets if target.kind == kind), None)
+    if chosen is None:
+        kinds = [target.kind for target in targets]
+        block.problem(one_of(kind, kinds, f"target of this environment in {FILE}"), "target")
+    return chosen
 
 
 def _written(block: Block, facts: FlowFacts | None, use_case: str) -> Deployment:

@@ -1,7 +1,7 @@
 """`configs/deployment_config.json`, read as microsoft/genaiops-promptflow-template has it.
 
-Three lists hold an entry per environment, by `ENV_NAME`. Where `experiment.yaml` has no block `deployment`, the
-environment's entry says where the flow is deployed; beside such a block, it only adds the targets.
+Its lists, one a kind of target, hold an entry per environment, by `ENV_NAME`. Where `experiment.yaml` has no block
+`deployment`, the environment's entry says where the flow is deployed; beside such a block, it only adds the targets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from shared.use_case.sources import file_in
 from shared.use_case.variables import variables_block
 
 FILE: Final = "configs/deployment_config.json"
-KINDS: Final = ("azure_managed_endpoint", "kubernetes_endpoint", "webapp_endpoint")
+KINDS: Final = ("azure_managed_endpoint", "kubernetes_endpoint", "webapp_endpoint", "kubernetes_cluster")
+"""The first three are the template's; `kubernetes_cluster` is a cluster without Azure ML."""
 _TRAFFIC: Final = "CURRENT_DEPLOYMENT_TRAFFIC_ALLOCATION"
 _ENVIRONMENT: Final = "ENV_NAME"
 _ENDPOINT: Final = "ENDPOINT_NAME"
@@ -63,6 +64,7 @@ class DeploymentConfig:
             sample_request=sample_request(chosen, "TEST_FILE_PATH", facts, chosen.warn),
             environment_variables=variables_block(chosen.child("ENVIRONMENT_VARIABLES")),
             targets=self.targets,
+            target=next(t for t, entry in zip(self.targets, blocks, strict=True) if entry is chosen),
         )
 
 

@@ -96,6 +96,8 @@ class Deployment:
     """For the served flow, on top of the use case's own variables."""
     targets: tuple[DeploymentTarget, ...] = ()
     """Of `configs/deployment_config.json`, for this environment."""
+    target: DeploymentTarget | None = None
+    """The one of `targets` that this endpoint is served by; None: what the profile takes by default."""
 
 
 class Reuse(StrEnum):

@@ -65,7 +65,7 @@ def build_app(home: Path) -> func.FunctionApp:
     def events(message: func.ServiceBusMessage) -> None:
         perform(message.message_id, message.get_body().decode())
 
-    @app.blob_trigger(arg_name="blob", path="datasets/{name}", connection="Datasets", source="EventGrid")
+    @app.blob_trigger(arg_name="blob", path="datasets/{name}", connection="Storage", source="EventGrid")
     def changed(blob: BlobClient) -> None:
         perform(blob.blob_name, blob.download_blob().readall().decode())
 

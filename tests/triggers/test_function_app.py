@@ -79,7 +79,7 @@ def test_the_worker_is_told_to_send_a_blob_client_and_no_content():
     (binding,), _ = get_binding_registry().get_raw_bindings(function, input_types)
     assert json.loads(binding)["properties"] == {"SupportsDeferredBinding": True}
     assert json.loads(binding)["source"] == "EventGrid"
-    assert json.loads(binding)["connection"] == "Datasets"
+    assert json.loads(binding)["connection"] == "Storage"
 
 
 def test_the_sample_settings_name_every_variable_that_is_read():

@@ -20,7 +20,7 @@ class BlobClient:
 
 def app_with(function, path: str = "datasets/{name}") -> func.FunctionApp:
     app = func.FunctionApp()
-    app.blob_trigger(arg_name="blob", path=path, connection="Datasets", source="EventGrid")(function)
+    app.blob_trigger(arg_name="blob", path=path, connection="Storage", source="EventGrid")(function)
     return app
 
 
