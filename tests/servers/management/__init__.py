@@ -1,0 +1,65 @@
+"""A loopback stand-in for Azure's management APIs, so that Microsoft's SDKs run whole in tests: TLS, tokens, pages, polls.
+
+    with Management(context) as management:                   # context: an ssl.SSLContext with a certificate for 127.0.0.1
+        os.environ["AZUREML_DEV_URL_MFE"] = management.url     # azure-ai-ml; settings.azure.management_url for the others
+        management.faults.add("PUT", r"/models/", status=429, retry_after=2)
+        management.operations.looks = 2                        # long-running operations end at the third look
+        ...
+        assert management.unknown == []                        # nobody asked for what the stand-in does not play
+        assert management.seen("PUT", r"/models/.*/versions/") # LoggedRequest(method, path, api_version, bearer, status)
+
+`server.py` is the core (HTTPS, routes, log, pages, conditions), `faults.py` what goes wrong at will, `operations.py`
+long-running operations; then one file per service, which keeps that service's resources in plain dictionaries:
+
+| file | plays |
+|---|---|
+| `workspace.py` | the Azure ML workspace, its datastores, discovery, the list of clouds |
+
+To add a service, write a file with a class of this shape, and give it a line in `Management` and in the table above:
+
+    class WebApps:
+        def __init__(self, server: ManagementServer, operations: Operations) -> None:
+            self._server, self._operations = server, operations
+            self.apps: dict[str, dict[str, Any]] = {}          # public: tests look into it and change it
+
+        def routes(self) -> Iterable[Route]:
+            return (Route("GET", APP, self._get), Route("PUT", APP, self._put), Route("GET", APPS, self._list))
+
+        def _get(self, request: Request) -> Response:          # runs under the server's lock
+            if request["name"] not in self.apps:               # {name} of the template
+                raise Refused(404, "ResourceNotFound", "…")    # any error, as ARM words it
+            self._operations.look(request.path)                # a GET is a look at the operation that makes it
+            return Response(self.apps[request["name"]])        # or Response(body, status, headers)
+
+        def _put(self, request: Request) -> Response:
+            app = request.json                                  # .query, .headers (lower case), .body, .url
+            return self._operations.begin(request, app, ended)  # 201 with Azure-AsyncOperation and Location
+
+        def _list(self, request: Request) -> Response:
+            return self._server.page(request, list(self.apps.values()))   # value, nextLink
+
+Templates of paths are matched in any case, as ARM does; `{rest*}` takes the rest of a path. Routes with `public=True`
+need no bearer token; a scoring address is one whose handler checks `request.headers["authorization"]` itself.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from tests.servers.management.faults import Moment
+from tests.servers.management.operations import Operations
+from tests.servers.management.server import LoggedRequest, ManagementServer
+from tests.servers.management.workspace import Workspaces
+
+__all__ = ["LoggedRequest", "Management", "Moment"]
+
+
+class Management(ManagementServer):
+    """The stand-in with all its services."""
+
+    def __init__(self, certificate: ssl.SSLContext, *, port: int = 0, page_size: int = 100) -> None:
+        super().__init__(certificate, port=port, page_size=page_size)
+        self.operations = Operations()
+        self.workspace = Workspaces(self)
+        for service in (self.operations, self.workspace):
+            self.use(service.routes())
