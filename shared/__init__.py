@@ -23,6 +23,7 @@ for each folder. The files beside them:
 
     errors.py                the families of errors
     names.py, assets.py, digests.py, nesting.py    names, asset references, content hashes, depth of JSON
-    redaction.py, visible.py, loopback.py          secrets out, harmless text, who may ask a local server
+    redaction.py, secret_shapes.py                 secrets out of texts: those that we know, those that show by their shape
+    visible.py, loopback.py                        harmless text, who may ask a local server
     child_environment.py, lazy.py                  child processes' environment, late imports
 """

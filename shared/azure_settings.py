@@ -10,11 +10,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from shared import loopback
+from shared.secret_shapes import HIDDEN, holds_key, masked
+
 SERVICE_BUS: Final = "ServiceBus__fullyQualifiedNamespace"
 """The app settings of the triggers' connections are read here too, so that triggers and adapters cannot disagree:
 https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection."""
 BLOB_SERVICE: Final = "Storage__blobServiceUri"
+BUS: Final = "GENAIOPS_BUS"
 _WORKSPACE: Final = ("GENAIOPS_SUBSCRIPTION_ID", "GENAIOPS_RESOURCE_GROUP", "GENAIOPS_ML_WORKSPACE")
+_INSTEAD: Final = {
+    "ServiceBus": SERVICE_BUS,
+    "AzureWebJobsServiceBus": SERVICE_BUS,
+    "Storage": BLOB_SERVICE,
+    "AzureWebJobsStorage": "AzureWebJobsStorage__accountName",
+    BUS: SERVICE_BUS,
+}
+"""Where the Functions host, or we, would take a connection string, and the setting that says the same without a key."""
+_LONGEST_SHOWN: Final = 60
+_LOOPBACK: Final = r"(127\.0\.0\.1|localhost|\[::1\])"
+_HOLDS_KEY: Final = (
+    "holds a connection string, a key or a SAS, and whoever reads it can use it for ever: this profile works by managed "
+    "identity or workload identity alone"
+)
+_REFERENCE: Final = "@Microsoft.KeyVault("
+_UNRESOLVED: Final = (
+    "is a Key Vault reference that was not resolved: see the reference's status in the portal, and whether the app's "
+    "identity has the role Key Vault Secrets User"
+)
+"""The platform leaves the reference's text in the variable then:
+https://learn.microsoft.com/azure/app-service/app-service-key-vault-references#troubleshoot-key-vault-references."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +78,19 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> AzureSettings:
     def optional(name: str, pattern: str, meaning: str) -> str | None:
         return _checked(variables, name, pattern, meaning, wrong, required=False) or None
 
+    _refuse_keys(variables, wrong)
+    _name_unresolved(variables, wrong)
     host = r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?"
-    https = r"https://[^/\s?#@]+(/[^\s?#]*)?"
+    https = rf"https://{host}(/[^\s?#]*)?"
     subscription, group, workspace = _WORKSPACE
+    bus = needed if not variables.get(BUS) else optional  # the embedded host on an emulator has no namespace
     return AzureSettings(
-        service_bus=needed(SERVICE_BUS, host, "the namespace's host name, <name>.servicebus.windows.net"),
+        service_bus=bus(SERVICE_BUS, host, "the namespace's host name, <name>.servicebus.windows.net") or "",
         blob_service=needed(
-            BLOB_SERVICE, https, "the storage account's address, https://<account>.blob.core.windows.net"
+            BLOB_SERVICE,
+            rf"{https}|http://{_LOOPBACK}(:[0-9]{{1,5}})?(/[^\s?#]*)?",
+            "the storage account's address, https://<account>.blob.core.windows.net (http only for Azurite on this "
+            "machine)",
         ).rstrip("/"),
         subscription_id=needed(subscription, r"[0-9a-fA-F-]{36}", "the subscription's id, a GUID"),
         resource_group=needed(group, r"[\w.()-]{1,90}", "the resource group of the Azure ML workspace"),
@@ -76,6 +107,34 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> AzureSettings:
     )
 
 
+def shown(value: str) -> str:
+    """A setting's value for an error: without what looks like a secret, and cut, for any may lie in the wrong place."""
+    text = HIDDEN if holds_key(value) else masked(value)
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")
+
+
+def _refuse_keys(variables: Mapping[str, str], wrong: list[str]) -> None:
+    for name, instead in _INSTEAD.items():
+        value = variables.get(name, "")
+        if holds_key(value) and not _is_emulator(value):
+            wrong.append(f"{name} {_HOLDS_KEY}; remove it and set {instead}")
+
+
+def _name_unresolved(variables: Mapping[str, str], wrong: list[str]) -> None:
+    """Any variable, not ours alone: the key of a connection may be one, and would be sent as it stands."""
+    names = [name for name, value in variables.items() if value.strip().startswith(_REFERENCE)]
+    wrong += [f"{name} {_UNRESOLVED}" for name in sorted(names)]
+
+
+def _is_emulator(connection: str) -> bool:
+    """Whether a connection string leads to an emulator on this machine, whose key everybody knows."""
+    parts = dict(part.partition("=")[::2] for part in connection.lower().split(";"))
+    if "true" in (parts.get("usedevelopmentemulator"), parts.get("usedevelopmentstorage")):
+        return True
+    blobs = re.match(r"https?://(\[[0-9a-f:]+\]|[^/:]+)", parts.get("blobendpoint", ""))
+    return blobs is not None and blobs[1].strip("[]") in loopback.NAMES
+
+
 def _checked(
     variables: Mapping[str, str], name: str, pattern: str, meaning: str, wrong: list[str], *, required: bool
 ) -> str:
@@ -83,11 +142,10 @@ def _checked(
     if not text:
         if required:
             wrong.append(f"{name} is missing; it must be {meaning}")
-    elif text.startswith("@Microsoft.KeyVault("):
-        wrong.append(
-            f"{name} is a Key Vault reference that was not resolved: see the reference's status in the portal, and "
-            "whether the app's identity has the role Key Vault Secrets User"
-        )
+    elif text.startswith(_REFERENCE):
+        return ""  # named by `_name_unresolved`
+    elif holds_key(text):
+        wrong.append(f"{name} {_HOLDS_KEY}; it must be {meaning}")
     elif not re.fullmatch(pattern, text):
-        wrong.append(f"{name} is {text!r}; it must be {meaning}")
+        wrong.append(f"{name} is {shown(text)}; it must be {meaning}")
     return text

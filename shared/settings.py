@@ -1,18 +1,20 @@
 """Settings: the environment, read once into a frozen value.
 
-Every variable starts with `GENAIOPS_`. On a laptop all of them have defaults; `local.settings.sample.json` lists them.
+On a laptop every variable has a default, and all of ours start with `GENAIOPS_`; the azure profile also reads those that
+the platform has names for. `local.settings.sample.json` lists them.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from shared import azure_settings
-from shared.azure_settings import AzureSettings
+from shared.azure_settings import AzureSettings, shown
 from shared.chain.messages import Queue
 from shared.errors import GenAIOpsError
 
@@ -56,6 +58,11 @@ class Settings:
     bus_connection: str | None = field(default=None, repr=False)
     """Service Bus namespace or emulator that the embedded host takes its queues from, in place of its own: a host name,
     or a connection string, whose key shows nowhere (`GENAIOPS_BUS`, or `start --bus`)."""
+    application_insights: str | None = field(default=None, repr=False)
+    """Connection string of Application Insights, to which telemetry goes (`APPLICATIONINSIGHTS_CONNECTION_STRING`)."""
+    telemetry_by_identity: bool = False
+    """Whether Application Insights takes telemetry from known identities alone
+    (`APPLICATIONINSIGHTS_AUTHENTICATION_STRING` is `Authorization=AAD`)."""
     azure: AzureSettings | None = None
     """Where the resources are; set exactly under the azure profile."""
 
@@ -95,12 +102,12 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
             return default
         if text.isascii() and text.isdigit() and low <= int(text) <= high:
             return int(text)
-        wrong.append(f"{name} is {text!r}; it must be a whole number from {low} to {high}")
+        wrong.append(f"{name} is {shown(text)}; it must be a whole number from {low} to {high}")
         return default
 
     profile = variables.get("GENAIOPS_PROFILE") or "local"
     if profile not in PROFILES:
-        wrong.append(f"GENAIOPS_PROFILE is {profile!r}; it must be one of {', '.join(PROFILES)}")
+        wrong.append(f"GENAIOPS_PROFILE is {shown(profile)}; it must be one of {', '.join(PROFILES)}")
     port = number("GENAIOPS_HTTP_PORT", 7071, 1, 65535)
     root = Path(variables.get("GENAIOPS_ROOT") or Path(__file__).parent.parent).absolute()
     settings = Settings(
@@ -112,17 +119,55 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         cells_in_flight=number("GENAIOPS_CELLS_IN_FLIGHT", 8, 1, 1000),
         calls_in_flight=number("GENAIOPS_CALLS_IN_FLIGHT", 32, 1, 10_000),
         http_port=port,
-        functions_url=(variables.get("GENAIOPS_FUNCTIONS_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
+        functions_url=_functions_url(variables, profile, port, wrong),
         router_port=number("GENAIOPS_ROUTER_PORT", 7072, 1, 65535),
         stand_in_port=number("GENAIOPS_STAND_IN_PORT", 7073, 1, 65535),
         env_file=Path(variables.get("GENAIOPS_ENV_FILE") or root / ".env").absolute(),
         look_seconds=number("GENAIOPS_LOOK_SECONDS", 1 if profile == "local" else 30, 1, 3600),
         bus_connection=variables.get("GENAIOPS_BUS") or None,
+        application_insights=_application_insights(variables, wrong),
+        telemetry_by_identity=_by_identity(variables, wrong),
         azure=azure_settings.read(variables, wrong) if profile == "azure" else None,
     )
     if wrong:
         raise InvalidSettings("Wrong settings:\n  " + "\n  ".join(wrong))
     return settings
+
+
+def _functions_url(variables: Mapping[str, str], profile: str, port: int, wrong: list[str]) -> str:
+    """What is set, or the address that the platform gave the app, or this machine's."""
+    written = variables.get("GENAIOPS_FUNCTIONS_URL", "")
+    if written and not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", written):
+        wrong.append(f"GENAIOPS_FUNCTIONS_URL is {shown(written)}; it must be an address, https://<app>")
+    # https://learn.microsoft.com/azure/app-service/reference-app-settings: the app's default host name.
+    given = variables.get("WEBSITE_HOSTNAME", "") if profile == "azure" else ""
+    return (written or (f"https://{given}" if given else f"http://127.0.0.1:{port}")).rstrip("/")
+
+
+def _application_insights(variables: Mapping[str, str], wrong: list[str]) -> str | None:
+    text = variables.get("APPLICATIONINSIGHTS_CONNECTION_STRING", "").strip()
+    # The exporter refuses another key with an error of its own, at the first message:
+    # https://learn.microsoft.com/azure/azure-monitor/app/connection-strings
+    key = re.search(r"(?i)(?:^|;)InstrumentationKey=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(;|$)", text)
+    if text and key is None and not text.startswith("@"):
+        wrong.append(
+            "APPLICATIONINSIGHTS_CONNECTION_STRING is no connection string of Application Insights; it must be "
+            "InstrumentationKey=<GUID>;IngestionEndpoint=https://…"
+        )
+    return text or None
+
+
+def _by_identity(variables: Mapping[str, str], wrong: list[str]) -> bool:
+    text = variables.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "").replace(" ", "")
+    if not text:
+        return False
+    parts = dict(part.partition("=")[::2] for part in text.lower().split(";") if part)
+    if parts.get("authorization") != "aad":
+        wrong.append(
+            f"APPLICATIONINSIGHTS_AUTHENTICATION_STRING is {shown(text)}; it must be Authorization=AAD, with "
+            ";ClientId=<GUID> for a user-assigned identity"
+        )
+    return True
 
 
 def queue_variable(queue: Queue) -> str:

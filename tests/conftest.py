@@ -44,7 +44,8 @@ def _in_ci() -> bool:
 
 
 def pytest_configure() -> None:
-    for variable in [name for name in os.environ if name.startswith("GENAIOPS_") and name != "GENAIOPS_CHROMIUM"]:
+    ours = ("GENAIOPS_", "APPLICATIONINSIGHTS_")
+    for variable in [name for name in os.environ if name.startswith(ours) and name != "GENAIOPS_CHROMIUM"]:
         del os.environ[variable]
     os.environ.pop("COLUMNS", None)  # the test runner's workers set it; tables are as wide as it says
     # A slow machine is no failure of a property; a build server tries the same examples every time.

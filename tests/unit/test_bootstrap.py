@@ -17,11 +17,6 @@ def test_the_home_is_nobody_elses_business(tmp_path):
     assert home.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_profile_without_adapters_is_refused_with_what_to_do():
-    with pytest.raises(InvalidSettings, match="not part of this release; use `local`"):
-        bootstrap.wire(read({"GENAIOPS_PROFILE": "azure"}))
-
-
 def test_every_wrong_setting_is_named_at_once():
     wrong = {"GENAIOPS_PROFILE": "moon", "GENAIOPS_HTTP_PORT": "eighty", "GENAIOPS_CELLS_IN_FLIGHT": "0"}
     with pytest.raises(InvalidSettings) as caught:

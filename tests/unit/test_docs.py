@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "flows").glob("*/README.md"))]
 SETTINGS_PAGE = ROOT / "docs" / "reference" / "settings.md"
 PYTHON_MODULES = {"genaiops", "genaiops.stand_in_model"}
+REFUSED_VARIABLES = {"ServiceBus", "Storage", "AzureWebJobsServiceBus", "AzureWebJobsStorage"}
+"""Looked at only to refuse a key in them."""
 TOOL_VARIABLES = {"GENAIOPS_DEBUG", "GENAIOPS_PYTHON", "GENAIOPS_CHROMIUM"}
 
 
@@ -41,21 +43,23 @@ def anchors(page: Path) -> set[str]:
 def variables_of(page: Path, heading: str) -> dict[str, list[str]]:
     """The rows of the table below a heading: variable → its other cells."""
     section = page.read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    rows = re.findall(r"^\| `([A-Z_]+)` \|(.*)\|$", section, flags=re.MULTILINE)
+    rows = re.findall(r"^\| `([A-Za-z_]+)` \|(.*)\|$", section, flags=re.MULTILINE)
     return {name: [cell.strip() for cell in cells.split("|")] for name, cells in rows}
 
 
 def known_variables() -> set[str]:
-    """Every variable that `settings.read` looks at."""
+    """Every variable that `settings.read` looks at, under either profile."""
 
     class Recording(dict[str, str]):
         def get(self, key: str, default: object = None) -> str | None:  # type: ignore[override]
             asked.add(key)
-            return default if isinstance(default, str) else None
+            return super().get(key, default if isinstance(default, str) else None)  # type: ignore[arg-type]
 
     asked: set[str] = set()
     settings.read(Recording())
-    return asked
+    with pytest.raises(settings.InvalidSettings):
+        settings.read(Recording(GENAIOPS_PROFILE="azure"))
+    return asked - REFUSED_VARIABLES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
@@ -101,7 +105,8 @@ def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
 
 def test_the_settings_page_lists_exactly_the_variables_that_are_read() -> None:
     app_settings, queues = variables_of(SETTINGS_PAGE, "The app"), variables_of(SETTINGS_PAGE, "Queue names")
-    assert {*app_settings, *queues} == known_variables()
+    azure, telemetry = variables_of(SETTINGS_PAGE, "Azure"), variables_of(SETTINGS_PAGE, "Telemetry")
+    assert {*app_settings, *azure, *telemetry, *queues} == known_variables()
     assert {name: cells[0].strip("`") for name, cells in queues.items()} == {
         settings.queue_variable(queue): queue.value for queue in Queue
     }
@@ -139,9 +144,18 @@ def test_the_settings_pages_limits_are_those_of_the_code() -> None:
 
 def test_the_sample_of_local_settings_lists_the_same_variables_with_values_that_are_read_as_the_defaults() -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
-    ours = {name: value for name, value in sample.items() if name.startswith("GENAIOPS_")}
-    assert set(ours) == known_variables()
+    ours = {name: value for name, value in sample.items() if name in known_variables()}
+    assert set(ours) == known_variables() - {"WEBSITE_HOSTNAME"}  # the platform's to set
     assert settings.read(ours) == settings.read({})
+
+
+def test_the_sample_names_what_the_azure_profile_needs_in_its_place() -> None:
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    with pytest.raises(settings.InvalidSettings) as caught:
+        settings.read(sample | {"GENAIOPS_PROFILE": "azure"})
+    required = {n for n, cells in variables_of(SETTINGS_PAGE, "Azure").items() if cells[0] == "required"}
+    assert {line.split(" ")[2] for line in str(caught.value).splitlines()[1:]} == required
+    assert "is missing" not in str(caught.value)
 
 
 def test_pages_name_no_setting_that_nothing_reads() -> None:

@@ -1,0 +1,50 @@
+"""Secrets that show by their shape, wherever they stand: tokens, keys of connection strings, signatures of links. Pure.
+
+`redaction` takes out what an installation's connections hold; this takes out what nobody told us of, such as a token in
+an SDK's error. It is the last net under every text that leaves the process: logs, errors, records, telemetry.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+HIDDEN: Final = "***"
+
+_NAMES: Final = (
+    r"AccountKey|SharedAccessKey|SharedAccessSignature|AuthToken|Authorization|api[-_]?key|x-functions-key"
+    r"|Ocp-Apim-Subscription-Key|client_secret|client_assertion|refresh_token|access_token|id_token|password|pwd"
+)
+_BEHIND: Final = r"[\"']?\s*[=:]\s*[\"']?(?:(?:Bearer|Basic|SharedAccessSignature)\s+)?"
+"""Between a name and its value: as in a connection string, a header, JSON and a Python dict."""
+_SHAPES: Final = (
+    # An Azure DevOps token, a managed identity's token: three parts in base64url, the first of which begins `{"`.
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), HIDDEN),
+    (re.compile(r"(?i)\b(Bearer|Basic)\s+(?!\*)[\w.~+/=-]{8,}"), rf"\1 {HIDDEN}"),
+    (re.compile(rf"(?i)\b({_NAMES})({_BEHIND})(?![\s*])[^\s\"'&;,<>}}\]]{{3,}}"), rf"\1\2{HIDDEN}"),
+    # The signature of a SAS, with or without a question mark before; a function key in an address.
+    (re.compile(r"(?i)(?<![\w])(sig=)(?!\*)[^\s\"'&;,<>]{8,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)([?&]code=)(?!\*)[^\s\"'&;,<>]{8,}"), rf"\1{HIDDEN}"),
+    # The key of a storage account (64 bytes) and of a Service Bus rule (32 bytes), in base64.
+    (re.compile(r"(?<![\w+/])(?:[A-Za-z0-9+/]{86}==|[A-Za-z0-9+/]{43}=)(?![\w+/=])"), HIDDEN),
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{20,}"), HIDDEN),
+    # A personal access token of Azure DevOps carries this mark near its end:
+    # https://learn.microsoft.com/azure/devops/organizations/accounts/use-personal-access-tokens-to-authenticate
+    (re.compile(r"\b[A-Za-z0-9]{72,80}AZDO[A-Za-z0-9]{4}\b"), HIDDEN),
+)
+_HINT: Final = re.compile(r"(?i)eyJ|bearer|basic|key|sig|token|auth|secret|assertion|password|pwd|code=|=|sk-|AZDO")
+"""What a text must have for any shape to be in it: most log lines have none and are left alone."""
+
+
+def masked(text: str) -> str:
+    """The text with `***` in the place of each secret that shows by its shape."""
+    if _HINT.search(text) is None:
+        return text
+    for shape, instead in _SHAPES:
+        text = shape.sub(instead, text)
+    return text
+
+
+def holds_key(text: str) -> bool:
+    """Whether a setting's value is a connection string or an address with a key or a signature in it."""
+    return re.search(r"(?i)(SharedAccessKey|SharedAccessSignature|AccountKey|(^|[?&;])sig)\s*=", text) is not None
