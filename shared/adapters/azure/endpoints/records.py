@@ -26,7 +26,10 @@ class _Record(BaseModel):
 
 
 class WantedDeployment(_Record):
-    """A deployment that ought to be there, or (`removed`) ought to be gone. It holds no key and no secret."""
+    """A deployment that ought to be there, or (`removed`) ought to be gone. It holds no key and no secret.
+
+    One that is removed stays here only while its platform cannot begin to delete it.
+    """
 
     name: str
     creation: str
@@ -44,6 +47,10 @@ class WantedDeployment(_Record):
     """As written: a text or `${NAME}`."""
     connections: tuple[ConnectionSpec, ...] = ()
     tags: Mapping[str, str] = Field(default_factory=dict)
+    content: str = ""
+    """Digest of flow, variants and parameters: what may bear this name."""
+    began: str = ""
+    """Not empty once its creation has begun: what is not on the platform any more is not created again."""
     prepared: Mapping[str, str] | None = None
     """What the target's `prepare` gave; None until its effects (an uploaded context, a begun build) are there."""
     removed: bool = False

@@ -15,10 +15,18 @@ from shared.ports import DeploymentSpec, DeploymentState, Invocation
 
 CREATION_TAG: Final = "genaiops_creation"
 """Tag of a platform's deployment: `WantedDeployment.creation`."""
+CONTENT_TAG: Final = "genaiops_content"
+"""Tag of a platform's deployment: `WantedDeployment.content`."""
 VERSION_TAG: Final = "genaiops_version"
-"""Tag of a platform's deployment: the flow's version, for a deployment whose record is gone."""
-OWN_TAGS: Final = frozenset({CREATION_TAG, VERSION_TAG})
-"""Tags that are not of `DeploymentSpec.tags`."""
+"""Tag of a platform's deployment: the flow's version."""
+OWN_TAGS: Final = frozenset({CREATION_TAG, CONTENT_TAG, VERSION_TAG})
+"""Tags that are not of `DeploymentSpec.tags`: they let a deployment be known again whose record is gone."""
+
+
+def tags_of(wanted: WantedDeployment) -> dict[str, str]:
+    """All tags that the platform's deployment bears."""
+    own = {CREATION_TAG: wanted.creation, CONTENT_TAG: wanted.content, VERSION_TAG: wanted.flow_version}
+    return {**wanted.tags, **own}
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,9 @@ class SeenDeployment:
     reason: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     """All of the platform's, `OWN_TAGS` too."""
+    began: str = ""
+    """Only from `advance`, and not empty once its creation has begun: the operation's address, or any other word. It is
+    kept as `WantedDeployment.began`."""
     is_leaving: bool = False
     """Whether the platform is deleting it."""
     requests: int = 0
@@ -46,6 +57,8 @@ class SeenEndpoint:
     traffic: Mapping[str, int]
     """Deployment → percent, of those that have a share. It may lag behind what was accepted, never run ahead of it."""
     deployments: Mapping[str, SeenDeployment] = field(default_factory=dict)
+    is_changing: bool = False
+    """Whether the platform is at work on the endpoint itself, so that its traffic is about to be another."""
 
 
 class Target(Protocol):
@@ -73,12 +86,16 @@ class Target(Protocol):
         """Begin what comes next on the way to this deployment (`prepared` is there), and say where it is now.
 
         Its platform's deployment bears the tag `CREATION_TAG`; one with another creation is deleted first, and counts
-        as CREATING until it is gone. FAILED and READY are answers about this very creation.
+        as CREATING until it is gone; one without that tag is somebody else's: BusinessFailure. FAILED and READY are
+        answers about this very creation.
+
+        Raises:
+            NotFound: its creation had begun (`wanted.began`), and the platform has it no longer.
         """
         ...
 
-    def observe(self, record: EndpointRecord) -> SeenEndpoint | None:
-        """Look, and change nothing. None: the platform has no such endpoint."""
+    def observe(self, record: EndpointRecord, *, counts: bool = False) -> SeenEndpoint | None:
+        """Look, and change nothing; with counts where they are asked for. None: there is no such endpoint."""
         ...
 
     def shift(self, record: EndpointRecord, split: Mapping[str, int]) -> bool:
