@@ -120,7 +120,7 @@ def test_only_the_composition_root_imports_adapters(path: Path) -> None:
 
 ENGINES = SHARED / "adapters" / "local" / "engines"
 FLOW_RUNNER = SHARED / "adapters" / "local" / "flow_runner"
-ENDPOINTS = SHARED / "adapters" / "local" / "endpoints"
+SERVING = SHARED / "adapters" / "serving"
 
 PROMPT_FLOW_MODULES = frozenset(
     {f"promptflow_{name}" for name in ("dag", "hooks", "prompty")}
@@ -134,7 +134,7 @@ WORKER_ONLY = frozenset({"fork_server_process", "lines", "model_calls", "places"
 FLOW_PROCESSES = frozenset(
     {ENGINES / path.name for path in ENGINES.glob("*.py")}
     | {FLOW_RUNNER / f"{name}.py" for name in WORKER_ONLY}
-    | {ENDPOINTS / "serve.py", ENDPOINTS / "scoring.py"}
+    | {SERVING / "apps.py", SERVING / "scoring.py"}
 )
 """Files that run in a process of flow code only."""
 
@@ -173,7 +173,7 @@ def test_engines_for_plain_python_import_nothing_of_prompt_flow() -> None:
 
 @pytest.mark.parametrize("path", modules(SHARED), ids=relative)
 def test_prompt_flow_is_imported_by_its_engines_and_where_a_flow_of_it_is_served(path: Path) -> None:
-    if (path.parent == ENGINES and path.stem in PROMPT_FLOW_MODULES) or path == ENDPOINTS / "serve.py":
+    if (path.parent == ENGINES and path.stem in PROMPT_FLOW_MODULES) or path == SERVING / "apps.py":
         return
     assert [name for name in imports(path, inside_functions=True) if name.split(".")[0] == "promptflow"] == []
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import shared
 from shared.adapters.local.engines.environment import declared_environment, engine_environment
+from shared.adapters.serving.promptflow_home import promptflow_environment, quiet_promptflow
 from shared.connections import Connection
 
 _MODULE: Final = "shared.adapters.local.endpoints.serve"
@@ -61,10 +62,7 @@ class ServedProcess:
         self._secrets = [secret for secret in orders.secrets if secret]
         self._tail: deque[bytes] = deque(maxlen=_TAIL_CHUNKS)
         report_read, report_write = os.pipe()
-        orders.scratch.mkdir(parents=True, exist_ok=True)
-        (orders.scratch / "pf.yaml").write_text(
-            "telemetry:\n  enabled: false\ntrace:\n  destination: none\n", encoding="utf-8"
-        )
+        quiet_promptflow(orders.scratch)
         try:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", _MODULE, str(os.getpid())],
@@ -171,9 +169,5 @@ class ServedProcess:
 
 def _environment(orders: ServeOrders) -> dict[str, str]:
     """The served process's environment: the flow's own variables, and prompt flow kept quiet and apart."""
-    own = {
-        "PF_HOME_DIRECTORY": str(orders.scratch),
-        "PF_LOGGING_LEVEL": "WARNING",
-        "PROMPTFLOW_PROJECT_PATH": str(orders.flow),
-    }
+    own = promptflow_environment(orders.flow, orders.scratch)
     return {**engine_environment(), **declared_environment(orders.flow, orders.flow_file), **orders.environment, **own}

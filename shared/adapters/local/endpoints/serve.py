@@ -2,9 +2,9 @@
 
 It is two processes in one group. The guardian (this one) runs no flow code and only waits: when the host is gone,
 however it went, or when the server is, it kills the whole group, with whatever a flow has started. The server (its
-fork) runs a web app under waitress: prompt flow's own for a DAG, ours (`scoring.py`) for flows of other kinds. Orders
-come as one JSON line on stdin, which then stays open as the host's sign of life; reports go back as JSON lines on a
-pipe. Connections are in that line alone: in no file, argument or environment variable.
+fork) runs the flow's web app (`shared/adapters/serving/apps.py`) under waitress. Orders come as one JSON line on stdin,
+which then stays open as the host's sign of life; reports go back as JSON lines on a pipe. Connections are in that line
+alone: in no file, argument or environment variable.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
+
+from shared.adapters.serving.apps import ServedFlow, app_of
+from shared.connections import Connection
 
 _HOST_POLL_S: Final = 1.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -65,7 +68,7 @@ def _serve(orders: dict[str, Any]) -> NoReturn:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # a flow that reads stdin gets its end, and does not take the guardian's
     try:
-        app = _scoring_app(orders) if orders["dag"] is None else _prompt_flow_app(orders)
+        app = app_of(_served(orders))
         import waitress  # type: ignore[import-untyped]
 
         server = waitress.create_server(
@@ -90,65 +93,19 @@ def _serve(orders: dict[str, Any]) -> NoReturn:
     os._exit(0)
 
 
-def _forget_this_program() -> None:
-    """A flow may have modules named `shared` or `functions`: it must get its own, not those of this program."""
-    if sys.path and os.path.isdir(os.path.join(sys.path[0], "shared")):  # noqa: PTH112, PTH118
-        del sys.path[0]
-    for name in [name for name in sys.modules if name == "shared" or name.startswith("shared.")]:
-        del sys.modules[name]
-
-
-def _scoring_app(orders: dict[str, Any]) -> Any:
-    from shared.adapters.local.endpoints.scoring import ScoringApp
-    from shared.adapters.local.engines import isolation, promptflow_hooks
-    from shared.adapters.local.engines.after_import import AfterImport
-    from shared.adapters.local.engines.contract import FlowSource
-    from shared.adapters.local.engines.load import load, set_environment, step_aside
-    from shared.connections import Connection
-    from shared.redaction import Redaction
-
-    connections = {values["name"]: Connection(**values) for values in orders["connections"]}
-    source = FlowSource(Path(orders["flow"]), orders["flow_file"], connections, Path(orders["scratch"]))
-    imports, for_engine = AfterImport(), promptflow_hooks.Connections()
-    for_engine.set(connections)
-    imports.install()
-    isolation.watch(imports)
-    isolation.streams_per_thread()
-    promptflow_hooks.watch(imports, for_engine)
-    promptflow_hooks.leave_tries_to_the_client(imports)
-    set_environment(source, orders["environment"])
-    step_aside(source, orders["package"], Path(orders["root"]) if orders["root"] is not None else None)
-    executable = load(source).executable(orders["variants"], orders["parameters"])
-    return ScoringApp(executable, Redaction(connections.values(), orders["environment"]))
-
-
-def _prompt_flow_app(orders: dict[str, Any]) -> Any:
-    from shared.adapters.local.endpoints.guarded import Guarded
-    from shared.adapters.local.engines.connections import engine_connections
-    from shared.adapters.local.engines.modules import make_importable
-    from shared.connections import Connection
-    from shared.redaction import Redaction
-
-    given = {values["name"]: Connection(**values) for values in orders["connections"]}
-    connections = engine_connections(given)
-    redacted = Redaction(given.values(), orders["environment"])
-    _forget_this_program()
-    os.chdir(orders["flow"])
-    make_importable(Path(orders["flow"]), orders["package"], Path(orders["root"]) if orders["root"] else None)
-
-    from promptflow.core._serving.v1.app import PromptflowServingApp
-
-    class ServingApp(PromptflowServingApp):  # type: ignore[misc]
-        """prompt flow's app, with connections given in memory: it can only look them up in a keyring or a workspace."""
-
-        def init_invoker_if_not_exist(self) -> None:
-            self.connections_override = connections
-            super().init_invoker_if_not_exist()
-
-    app = ServingApp("served-flow")
-    # A provider that has no connections: one that the flow lacks is then an error that names it.
-    app.init(flow_file_path=orders["dag"], connection_provider=list)
-    return Guarded(app, redacted)
+def _served(orders: dict[str, Any]) -> ServedFlow:
+    return ServedFlow(
+        flow=Path(orders["flow"]),
+        flow_file=orders["flow_file"],
+        dag=Path(orders["dag"]) if orders["dag"] is not None else None,
+        package=orders["package"],
+        root=Path(orders["root"]) if orders["root"] is not None else None,
+        scratch=Path(orders["scratch"]),
+        variants=orders["variants"],
+        parameters=orders["parameters"],
+        connections={values["name"]: Connection(**values) for values in orders["connections"]},
+        environment=orders["environment"],
+    )
 
 
 def _report(report_fd: int, what: dict[str, Any]) -> None:
