@@ -1,8 +1,10 @@
-"""What the local and the in-memory endpoints have in common about traffic splits."""
+"""What endpoints of every kind have in common about traffic splits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+
+from shared.errors import BusinessFailure
 
 
 def without(traffic: Mapping[str, int], name: str) -> dict[str, int]:
@@ -19,3 +21,20 @@ def without(traffic: Mapping[str, int], name: str) -> dict[str, int]:
     split = {other: share * 100 // total for other, share in others.items()}
     split[max(others, key=lambda other: others[other])] += 100 - sum(split.values())
     return split
+
+
+def check_traffic(traffic: Mapping[str, int], deployments: Collection[str], endpoint: str) -> None:
+    """Raise BusinessFailure unless `traffic` is a valid split over `deployments`."""
+    unknown = sorted(set(traffic) - set(deployments))
+    if unknown:
+        known = ", ".join(deployments) or "none"
+        raise BusinessFailure(
+            f"Traffic of endpoint {endpoint!r} names {', '.join(unknown)}, which is not deployed there. Deployed are: "
+            f"{known}."
+        )
+    wrong = {name: share for name, share in traffic.items() if not 0 <= share <= 100}
+    if wrong or sum(traffic.values()) not in {0, 100}:
+        raise BusinessFailure(
+            f"Traffic of endpoint {endpoint!r} is {dict(traffic)}: every share must be from 0 to 100, and their sum "
+            "100 (or 0, for no traffic at all)."
+        )

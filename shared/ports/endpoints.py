@@ -77,6 +77,10 @@ class EndpointInfo:
     traffic: Mapping[str, int]
     """Deployment → percent."""
     deployments: tuple[DeploymentInfo, ...]
+    settled: bool = True
+    """Whether requests are split by `traffic` already; a platform may take minutes over a new split."""
+    removing: tuple[str, ...] = ()
+    """Removed deployments that the platform could not begin to delete yet: remove them again later."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,11 @@ class Endpoints(Protocol):
         ...
 
     def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
-        """Replace the traffic split; it must sum to 0 or 100 and name existing deployments, else BusinessFailure."""
+        """Replace the traffic split; it must sum to 0 or 100 and name existing deployments, else BusinessFailure.
+
+        `describe` tells it at once, and whether it holds already (`settled`). Until it does, ask for the same split
+        again: that brings it on its way, and raises BusinessFailure where the platform has refused it.
+        """
         ...
 
     def invoke(self, endpoint: str, payload: Mapping[str, object], deployment: str | None = None) -> Invocation:

@@ -10,7 +10,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -27,7 +27,7 @@ from shared.adapters.local.endpoints.state import (
     ObservedDeployment,
     ObservedEndpoint,
 )
-from shared.adapters.traffic import without
+from shared.adapters.traffic import check_traffic, without
 from shared.errors import BusinessFailure, NotFound, Transient
 from shared.names import checked
 from shared.ports import BlobStore, DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Invocation
@@ -233,23 +233,6 @@ def _place_in_root(spec: DeploymentSpec) -> Path | None:
     if spec.root is None or not spec.package or not spec.flow.is_relative_to(spec.root):
         return None
     return spec.flow.relative_to(spec.root)
-
-
-def check_traffic(traffic: Mapping[str, int], deployments: Collection[str], endpoint: str) -> None:
-    """Raise BusinessFailure unless `traffic` is a valid split over `deployments`."""
-    unknown = sorted(set(traffic) - set(deployments))
-    if unknown:
-        known = ", ".join(deployments) or "none"
-        raise BusinessFailure(
-            f"Traffic of endpoint {endpoint!r} names {', '.join(unknown)}, which is not deployed there. Deployed are: "
-            f"{known}."
-        )
-    wrong = {name: share for name, share in traffic.items() if not 0 <= share <= 100}
-    if wrong or sum(traffic.values()) not in {0, 100}:
-        raise BusinessFailure(
-            f"Traffic of endpoint {endpoint!r} is {dict(traffic)}: every share must be from 0 to 100, and their sum "
-            "100 (or 0, for no traffic at all)."
-        )
 
 
 def _deployment_info(
