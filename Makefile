@@ -9,7 +9,7 @@ ARGS   ?=
 # What a shell may have set for another project must not leak into this one.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: help demo start test check format lock docs chromium clean
+.PHONY: help demo start test check format lock docs chromium azurite clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -24,7 +24,7 @@ start: $(READY) ## the functions, the dashboard and the endpoints on this machin
 	@exec $(PYTHON) -m genaiops start $(ARGS)
 
 # -n auto: one worker a core, at most four: flows start processes of their own. loadgroup: tests that share a server stay together.
-test: check chromium ## style, types, then the whole suite
+test: check chromium azurite ## style, types, then the whole suite
 	$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 check: $(READY) ## style and types
@@ -59,8 +59,19 @@ chromium: ## install Chromium for the browser tests where apt-get can (as root),
 	fi; \
 	echo 'No Chromium: the browser tests will not run. Install it, or name it in GENAIOPS_CHROMIUM.' >&2
 
+# The lock that was installed is kept beside the packages: where it is this one, there is nothing to do.
+AZURITE := tests/servers/azurite
+azurite: ## install the blob service for the tests from npm, else say that its tests will not run
+	@if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then \
+	  echo 'No Node.js: the tests of the blob adapter will not run. Install it (Debian: apt-get install nodejs npm).' >&2; \
+	elif ! cmp -s $(AZURITE)/package-lock.json $(AZURITE)/node_modules/.installed.json; then \
+	  echo 'Installing Azurite for the tests of the blob adapter'; \
+	  (cd $(AZURITE) && npm ci --loglevel error --no-progress) && cp $(AZURITE)/package-lock.json $(AZURITE)/node_modules/.installed.json \
+	    || { echo 'Azurite could not be installed: the tests of the blob adapter will not run.' >&2; rm -rf $(AZURITE)/node_modules; }; \
+	fi
+
 clean: ## remove .venv and caches; what chains have left in .genaiops stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(AZURITE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A Python counts only if it runs, is 3.11 or 3.12 and can make environments: shims and Debian's bare python3 may not.

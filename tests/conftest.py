@@ -19,6 +19,8 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import Scheduling
 
+pytest_plugins = ("tests.servers.fixtures",)
+
 CHROMIUM_NAMES = (
     "chromium",
     "chromium-browser",

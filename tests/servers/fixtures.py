@@ -1,0 +1,96 @@
+"""Fixtures of the servers that a whole test session shares, and what is said where a server cannot run.
+
+Where Azurite is missing, the tests that need it are left out and the terminal says how many; on a build server that is an
+error, so that a green build always means that the blob adapter met a blob service.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from tests.servers import azurite as installed
+from tests.servers.azurite import Azurite
+from tests.servers.certificates import Authority
+from tests.servers.identity import IdentityEndpoint
+
+MARK = "azurite"
+_left_out = pytest.StashKey[int]()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+    """The certificate authority of this session; from here on this process and its children trust it, too."""
+    made = Authority(tmp_path_factory.mktemp("authority"))
+    with _set(made.environment):
+        yield made
+
+
+@pytest.fixture(scope="session")
+def identity() -> Iterator[IdentityEndpoint]:
+    """The endpoint from which managed identities get tokens; the variables that name it are set."""
+    with IdentityEndpoint() as endpoint, _set(endpoint.environment):
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def azurite(
+    authority: Authority, identity: IdentityEndpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Azurite]:
+    """The blob service of this session; each test takes an account of its own."""
+    with Azurite(tmp_path_factory.mktemp("azurite"), authority) as service:
+        yield service
+
+
+@contextmanager
+def _set(variables: Mapping[str, str]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARK}: needs Azurite, and with it Node.js")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    reason = installed.missing()
+    if reason and os.environ.get("CI", "").lower() in {"1", "true"} and not hasattr(session.config, "workerinput"):
+        pytest.exit(f"The blob adapter's tests cannot run: {reason}.", returncode=1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if installed.missing() is None:
+        return
+    left_out = [item for item in items if needs_azurite(item)]
+    items[:] = [item for item in items if not needs_azurite(item)]
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[_left_out] = len(left_out)
+
+
+def needs_azurite(item: pytest.Item) -> bool:
+    """By its mark, or by a fixture that it or one of its fixtures asks for."""
+    return item.get_closest_marker(MARK) is not None or "azurite" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    """A worker of a parallel run tells how many it has left out; each of them collects the same tests."""
+    config = node.config  # type: ignore[attr-defined]
+    config.stash[_left_out] = getattr(node, "workeroutput", {}).get("azurite_left_out", 0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["azurite_left_out"] = session.config.stash.get(_left_out, 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reason, left_out = installed.missing(), config.stash.get(_left_out, 0)
+    if reason and left_out:
+        terminalreporter.section("the blob adapter was not tried", sep="!", red=True, bold=True)
+        terminalreporter.write_line(f"{left_out} tests did NOT run, for they need Azurite: {reason}.", red=True)
