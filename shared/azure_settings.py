@@ -30,7 +30,7 @@ _INSTEAD: Final = {
 _LONGEST_SHOWN: Final = 60
 _LOOPBACK: Final = r"(127\.0\.0\.1|localhost|\[::1\])"
 _HOLDS_KEY: Final = (
-    "holds a connection string, a key or a SAS, and whoever reads it can use it for ever: this profile works by managed "
+    "holds a connection string, a key or a SAS, and whoever reads it can use it: this profile works by managed "
     "identity or workload identity alone"
 )
 _REFERENCE: Final = "@Microsoft.KeyVault("

@@ -1,8 +1,8 @@
 """Connections of every type, resolved: what a flow run or a served flow is given, with its keys.
 
-`experiment.yaml` describes a connection; its values come from the environment and `.env`, and a model connection of
-which nothing is configured leads to the stand-in model. Keys never show: not in a repr, not in a record, not in a
-report.
+`experiment.yaml` describes a connection; its values come from the environment and `.env`, and on a laptop a model
+connection of which nothing is configured leads to the stand-in model. Keys never show: not in a
+repr, not in a record, not in a report.
 """
 
 from __future__ import annotations
@@ -51,12 +51,14 @@ class Connection:
     """Of a custom connection; of others, what they have beside the keys above."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of a custom connection."""
+    kept_by: str = ""
+    """Who has its values, where we have none: `Azure ML workspace <name>`. Such a connection is for plans alone."""
 
     @property
     def identity(self) -> str:
         """What answers behind it: results of equal identity may stand for each other. Without keys."""
-        if self.stand_in:
-            return f"{self.name} stand-in"
+        if self.stand_in or self.kept_by:
+            return f"{self.name} {self.kept_by or 'stand-in'}"
         return json.dumps(
             [self.name, self.api_type, web_address(self.api_base), self.api_version, sorted(self.configs.items())]
         )
@@ -66,6 +68,8 @@ class Connection:
         """How people should read it; without the key."""
         if self.stand_in:
             return f"{self.name}: stand-in model (rules, not an LLM)"
+        if self.kept_by:
+            return f"{self.name}: {self.kept_by}"
         kind = type_named(self.api_type)
         return f"{self.name}: {web_address(self.api_base) or (kind.name if kind is not None else self.api_type)}"
 
@@ -91,14 +95,14 @@ class MissingVariables(BusinessFailure):
 
 
 def resolve(
-    specs: Iterable[ConnectionSpec], *, environment: Mapping[str, str], env_file: Path | None, stand_in_url: str
+    specs: Iterable[ConnectionSpec], *, environment: Mapping[str, str], env_file: Path | None, stand_in_url: str | None
 ) -> dict[str, Connection]:
     """The connections that a use case describes, in their order.
 
     First the one variable is looked for that holds a whole connection as JSON, under its name or its name in capitals;
     then `<connection>_<name>` for every `${name}` of the description. Both are looked for in `environment`, then in
     `env_file` (which need not exist), and an empty value counts as none. A model connection of which nothing is
-    configured is to the stand-in model at `stand_in_url`.
+    configured is to the stand-in model at `stand_in_url`; None: it lacks its values, as any other.
 
     Raises:
         MissingVariables: listing every variable that is not set.
@@ -118,7 +122,7 @@ def resolve(
     return resolved
 
 
-def _resolved(spec: ConnectionSpec, variables: Variables, stand_in_url: str) -> Connection | list[Lacking]:
+def _resolved(spec: ConnectionSpec, variables: Variables, stand_in_url: str | None) -> Connection | list[Lacking]:
     described = bool(spec.connection_type or spec.values or spec.configs or spec.secrets)
     whole = variables.find(connection_variables(spec.name))
     # Beside a description, a variable of that name need not be meant for us: `search=https://…` is something else.
@@ -127,6 +131,8 @@ def _resolved(spec: ConnectionSpec, variables: Variables, stand_in_url: str) -> 
         return _connection(spec.name, kind, values)
     kind = type_named(spec.connection_type or spec.values.get("api_type", "")) or AZURE
     if not described:
+        if stand_in_url is None:
+            return [Lacking(spec.name, "api_key", spec.name)]
         return _stand_in(spec.name, kind, stand_in_url)
     collected = Values()
     lacking: list[Lacking] = []
@@ -144,7 +150,9 @@ def _resolved(spec: ConnectionSpec, variables: Variables, stand_in_url: str) -> 
             collected.put(place, key, checked(spec.name, key, found))
     if not lacking:
         return _connection(spec.name, kind, collected)
-    return _stand_in(spec.name, kind, stand_in_url) if kind.is_model and not is_set else lacking
+    if stand_in_url is None or is_set or not kind.is_model:
+        return lacking
+    return _stand_in(spec.name, kind, stand_in_url)
 
 
 def _parts(spec: ConnectionSpec, kind: ConnectionType) -> list[tuple[str, str, str]]:

@@ -1,7 +1,7 @@
 """Settings: the environment, read once into a frozen value.
 
-On a laptop every variable has a default, and all of ours start with `GENAIOPS_`; the azure profile also reads those that
-the platform has names for. `local.settings.sample.json` lists them.
+On a laptop every variable has a default, and all of ours start with `GENAIOPS_`; the azure profile also reads those
+that the platform has names for. `local.settings.sample.json` lists them.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def _surroundings(use_case: UseCase, settings: Settings, ports: Ports | None, sc
     if ports is not None:
         return prepare.surroundings(ports, use_case, scratch)
     return Surroundings(
-        connections=model_connections.resolved(settings, use_case.connections),
+        connections=model_connections.planned(settings, use_case.connections),
         variables=model_connections.variables_of(settings, use_case),
     )
 

@@ -81,7 +81,7 @@ def _prepare_release(ports: Ports, chain: Chain, command: PrepareChain) -> Chain
         datasets=(),
         cells=(),
         evaluators=(),
-        models=tuple(c.shown for c in model_connections.resolved(ports.settings, use_case.connections).values()),
+        models=tuple(c.shown for c in model_connections.planned(ports.settings, use_case.connections).values()),
         flow=AssetRef(name=asset.name, version=asset.version),
     )
     prepared = chain_store.freeze_prepared(ports.blobs, chain.id, planned)
@@ -153,7 +153,7 @@ def surroundings(ports: Ports, use_case: UseCase, scratch: Path) -> Surroundings
         BusinessFailure: a connection or a variable is not configured, or configured wrongly.
     """
     return Surroundings(
-        connections=model_connections.resolved(ports.settings, use_case.connections),
+        connections=model_connections.planned(ports.settings, use_case.connections),
         variables=model_connections.variables_of(ports.settings, use_case),
         environment=os.environ,
         fetch=lambda dataset: fetch_asset(ports, use_case.name, dataset, scratch),

@@ -85,3 +85,53 @@ def test_a_served_flow_gets_the_use_cases_variables_and_those_of_its_deployment_
     assert model_connections.filled_in(settings, written_ones) == {"A": "here", "B": "from the block", "C": "1"}
     assert model_connections.variables_of(settings, use_case) == {"A": "here", "B": "from env.yaml"}
     assert model_connections.served_variables(replace(use_case, deployment=None)) == {"A": "${A}", "B": "from env.yaml"}
+
+
+IN_AZURE = {
+    "GENAIOPS_PROFILE": "azure",
+    "ServiceBus__fullyQualifiedNamespace": "town.servicebus.windows.net",
+    "Storage__blobServiceUri": "https://town.blob.core.windows.net",
+    "GENAIOPS_SUBSCRIPTION_ID": "11111111-2222-3333-4444-555555555555",
+    "GENAIOPS_RESOURCE_GROUP": "town-rg",
+    "GENAIOPS_ML_WORKSPACE": "town-ml",
+}
+SHOP = ConnectionSpec("shop", "CustomConnection", configs={"url": "https://shop"}, secrets={"token": "${shop_token}"})
+
+
+def test_in_azure_a_connection_that_is_not_set_in_the_app_is_the_workspaces_and_never_the_stand_ins(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_azure = read({**IN_AZURE, "GENAIOPS_ROOT": str(settings.root)})
+    specs = (AOAI, SHOP, ConnectionSpec("undescribed"))
+    assert model_connections.resolved(in_azure, specs) == {}
+    assert known_connections.of_stand_in(in_azure, specs) == ()
+
+    monkeypatch.setenv("aoai", '{"api_key": "k", "api_base": "https://models.example.com"}')
+    assert [one.shown for one in model_connections.resolved(in_azure, specs).values()] == [
+        "aoai: https://models.example.com"
+    ]
+    monkeypatch.setenv("aoai", '{"api_base": "https://models.example.com"}')
+    with pytest.raises(BusinessFailure, match="lacks the key 'api_key'"):
+        model_connections.resolved(in_azure, specs)
+
+
+def test_plans_in_azure_know_every_connection_and_which_workspace_has_it(settings: Settings) -> None:
+    in_azure = read({**IN_AZURE, "GENAIOPS_ROOT": str(settings.root)})
+    elsewhere = read({**IN_AZURE, "GENAIOPS_ROOT": str(settings.root), "GENAIOPS_ML_WORKSPACE": "other-ml"})
+    planned = model_connections.planned(in_azure, (AOAI, SHOP))
+    assert [one.shown for one in planned.values()] == [
+        "aoai: Azure ML workspace town-ml",
+        "shop: Azure ML workspace town-ml",
+    ]
+    others = model_connections.planned(elsewhere, (AOAI, SHOP))
+    assert planned["aoai"].identity != others["aoai"].identity
+    assert model_connections.planned(settings, (AOAI,)) == model_connections.resolved(settings, (AOAI,))
+
+
+def test_variables_of_flows_are_the_apps_in_azure_too(settings: Settings, folder: Path) -> None:
+    in_azure = read({**IN_AZURE, "GENAIOPS_ROOT": str(settings.root)})
+    put(folder, "environment/env.yaml", "A: ${A}\nB: ${B}\n")
+    with pytest.raises(BusinessFailure, match=r"(?s)A.*B"):
+        model_connections.variables_of(in_azure, loaded(folder))
+    with pytest.raises(BusinessFailure, match="C"):
+        model_connections.filled_in(in_azure, {"C": "${C}"})
