@@ -14,6 +14,8 @@ long-running operations; then one file per service, which keeps that service's r
 | file | plays |
 |---|---|
 | `workspace.py` | the Azure ML workspace, its datastores, discovery, the list of clouds |
+| `data_assets.py`, `models.py` | its data assets and models, by `versioned_assets.py`, which they share |
+| `registries.py` | a shared registry: discovery, import from the workspace, what was imported |
 
 To add a service, write a file with a class of this shape, and give it a line in `Management` and in the table above:
 
@@ -46,10 +48,13 @@ from __future__ import annotations
 
 import ssl
 
+from tests.servers.management.data_assets import DataAssets
 from tests.servers.management.faults import Moment
+from tests.servers.management.models import Models
 from tests.servers.management.operations import Operations
+from tests.servers.management.registries import Registries
 from tests.servers.management.server import LoggedRequest, ManagementServer
-from tests.servers.management.workspace import Workspaces
+from tests.servers.management.workspace import WORKSPACE_PATH, Workspaces
 
 __all__ = ["LoggedRequest", "Management", "Moment"]
 
@@ -61,5 +66,10 @@ class Management(ManagementServer):
         super().__init__(certificate, port=port, page_size=page_size)
         self.operations = Operations()
         self.workspace = Workspaces(self)
-        for service in (self.operations, self.workspace):
+        self.data_assets = DataAssets(self, self.workspace)
+        self.models = Models(self, self.workspace)
+        self.registries = Registries(self, self.operations, self.data_assets, self.models)
+        for service in (self.operations, self.workspace, self.registries):
             self.use(service.routes())
+        self.use(self.data_assets.routes(WORKSPACE_PATH))
+        self.use(self.models.routes(WORKSPACE_PATH))

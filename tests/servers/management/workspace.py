@@ -6,6 +6,7 @@ secrets), and ARM's public list of clouds, by which the SDK finds the host of re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,6 +58,7 @@ class Workspaces:
             Route("GET", WORKSPACE_PATH, self._workspace),
             Route("GET", WORKSPACE_PATH + "/datastores", self._datastores),
             Route("GET", WORKSPACE_PATH + "/datastores/{name}", self._datastore),
+            Route("PUT", WORKSPACE_PATH + "/datastores/{name}", self._create_datastore),
             Route("POST", WORKSPACE_PATH + "/datastores/{name}/listSecrets", self._secrets),
         )
 
@@ -100,6 +102,17 @@ class Workspaces:
 
     def _datastore(self, request: Request) -> Response:
         return Response(self._shown(request, self._found(request)))
+
+    def _create_datastore(self, request: Request) -> Response:
+        self.check(request)
+        asked = request.json["properties"]
+        if not re.fullmatch(r"\w{1,255}", request["name"], re.ASCII):
+            raise Refused(400, "UserError", f"The name {request['name']!r} has more than letters, digits and _.")
+        made = Datastore(
+            request["name"], asked["accountName"], asked["containerName"], asked["endpoint"], asked["protocol"]
+        )
+        self.datastores = [*(d for d in self.datastores if d.name != made.name), made]
+        return Response(self._shown(request, made), 201)
 
     def _secrets(self, request: Request) -> Response:
         datastore = self._found(request)
