@@ -6,7 +6,9 @@ index.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -118,6 +120,14 @@ class PreparedChain(BaseModel):
 
     def sharing(self, configuration: str) -> int:
         """How many runs, of cells or of evaluators, the chain has under this configuration."""
-        cells = sum(cell.configuration == configuration for cell in self.cells)
-        graded = {e.experiment_dataset for e in self.evaluators if e.configuration == configuration}
-        return cells + sum(cell.dataset in graded for cell in self.cells)
+        return self._sharing[configuration]
+
+    @cached_property
+    def _sharing(self) -> Counter[str]:
+        # Every run asks for it: counted once, or a chain's cost would grow with the square of its cells.
+        runs = Counter(cell.configuration for cell in self.cells)
+        by_dataset = Counter(cell.dataset for cell in self.cells)
+        graded = {(e.configuration, e.experiment_dataset) for e in self.evaluators}
+        for configuration, dataset in graded:
+            runs[configuration] += by_dataset[dataset]
+        return runs

@@ -1,11 +1,19 @@
-"""Notes: what a run leaves behind under its configuration, so that later runs find its lines."""
+"""Notes: what a run leaves behind under its configuration, so that later runs find its lines.
+
+A chain takes nothing from its own runs, so what it may take lies there when it begins: a process lists the notes of a
+configuration once for each chain, however many runs the chain has.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from itertools import islice
+from threading import Lock
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -24,10 +32,17 @@ configuration, for it has left as many notes before."""
 MOST_SIBLINGS: Final = 80
 _SHORT: Final = 12
 """Characters of a digest in a note's name."""
+REMEMBERED: Final = 64
+"""Chains and configurations whose notes a process has listed, kept in memory."""
+
+_lock = Lock()
+_remembered: WeakKeyDictionary[BlobStore, OrderedDict[tuple[str, str], _Listed]] = WeakKeyDictionary()
 
 
 class Note(BaseModel):
-    """What a run leaves behind for later ones: `<configuration>/<when it ended>-<its digest>-<its name's>.json`."""
+    """What a run leaves behind for later ones, named by when it ended and by digests of it, its chain and its name:
+    `<configuration>/<ended at>-<run>-<chain>-<name>.json`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,9 +70,8 @@ def remember(blobs: BlobStore, configuration: str, digest: str, folder: str, rec
         lines=record.lines,
         tokens_per_line=record.tokens.total / new,
     )
-    name = hashlib.sha256(record.name.encode()).hexdigest()[:12]
     ended_at = f"{record.ended_at.astimezone(UTC):%Y%m%dT%H%M%S%f}"
-    blob = f"{configuration}/{ended_at}-{digest[:_SHORT]}-{name}.json"
+    blob = f"{configuration}/{ended_at}-{digest[:_SHORT]}-{_short(_chain_of(folder))}-{_short(record.name)}.json"
     try:
         blobs.write(CONTAINER, blob, note.model_dump_json().encode(), if_absent=True)
     except Conflict:
@@ -87,18 +101,60 @@ def notes(
     """
     if reuse is Reuse.NONE:
         return []
-    newest = sorted((info.name for info in blobs.list(CONTAINER, f"{configuration}/")), reverse=True)
-    same = f"-{digest[:_SHORT]}-"
-    # The very same run may lie behind those of many others: a matrix has as many under one evaluator's configuration.
-    names = sorted(newest, key=lambda name: same not in name) if digest else newest
-    found = (Note.model_validate_json(blobs.read(CONTAINER, name)) for name in names)
-    return list(
-        islice(
-            (
-                note
-                for note in found
-                if (reuse is Reuse.LINES or note.digest == digest) and note.folder.split("/")[0] != not_of
-            ),
-            MOST_RUNS + min(siblings, MOST_SIBLINGS),
-        )
-    )
+    listed = _listed(blobs, configuration, not_of)
+    found = (note for note in listed.newest_first(blobs, digest) if reuse is Reuse.LINES or note.digest == digest)
+    return list(islice(found, MOST_RUNS + min(siblings, MOST_SIBLINGS)))
+
+
+class _Listed:
+    """The notes of a configuration, but those of one chain, as they were when they were listed."""
+
+    def __init__(self, names: Iterable[str], not_of: str) -> None:
+        own = f"-{_short(not_of)}-"
+        self._names = sorted((name for name in names if not (not_of and own in name)), reverse=True)
+        self._by_digest: dict[str, list[str]] = {}
+        for name in self._names:
+            self._by_digest.setdefault(name.rpartition("/")[2].split("-")[1], []).append(name)
+        self._read: dict[str, Note] = {}
+
+    def newest_first(self, blobs: BlobStore, digest: str) -> Iterator[Note]:
+        """Those of the run with this digest, which may lie behind those of many others, then all others."""
+        same = self._by_digest.get(digest[:_SHORT], []) if digest else []
+        for name in same:
+            yield self._note(blobs, name)
+        known = set(same)
+        for name in self._names:
+            if name not in known:
+                yield self._note(blobs, name)
+
+    def _note(self, blobs: BlobStore, name: str) -> Note:
+        if name not in self._read:  # a note never changes
+            self._read[name] = Note.model_validate_json(blobs.read(CONTAINER, name))
+        return self._read[name]
+
+
+def _listed(blobs: BlobStore, configuration: str, not_of: str) -> _Listed:
+    def fresh() -> _Listed:
+        return _Listed((info.name for info in blobs.list(CONTAINER, f"{configuration}/")), not_of)
+
+    if not not_of:
+        return fresh()
+    with _lock:
+        remembered = _remembered.setdefault(blobs, OrderedDict())
+        if (not_of, configuration) in remembered:
+            remembered.move_to_end((not_of, configuration))
+            return remembered[not_of, configuration]
+    listed = fresh()
+    with _lock:
+        remembered[not_of, configuration] = listed
+        while len(remembered) > REMEMBERED:
+            remembered.popitem(last=False)
+    return listed
+
+
+def _chain_of(folder: str) -> str:
+    return folder.split("/", maxsplit=1)[0]
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_SHORT]
