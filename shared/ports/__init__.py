@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.ports.blobs import BlobInfo, BlobStore
-from shared.ports.bus import Bus, OutgoingMessage, QueueCounts, QueueReceiver, ReceivedMessage
+from shared.ports.bus import Bus, OutgoingMessage, QueueCounts, QueueReceiver, ReceivedMessage, WaitingReceiver
 from shared.ports.clock import Clock
 from shared.ports.endpoints import DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Endpoints, Invocation
 from shared.ports.flow_runner import FlowRunner, RunOutcome, RunSpec, RunStatus
@@ -44,6 +44,7 @@ __all__ = [
     "RunOutcome",
     "RunSpec",
     "RunStatus",
+    "WaitingReceiver",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class ReceivedMessage:
     dead_letter_description: str | None = None
 
 
+@runtime_checkable
 class QueueReceiver(Protocol):
     """Receiving in peek-lock mode: what the embedded host needs of a queue system.
 
@@ -65,8 +66,18 @@ class QueueReceiver(Protocol):
     reason `MaxDeliveryCountExceeded`.
     """
 
+    def open(self, queue: str) -> None:
+        """Make ready to receive from the queue.
+
+        Raises:
+            NotFound: the queue does not exist.
+            BusinessFailure: this process may not receive from it, or the queue is not of the kind that was expected.
+            Transient: the queue system cannot be reached.
+        """
+        ...
+
     def receive(self, queue: str, *, count: int = 1, session_id: str | None = None) -> list[ReceivedMessage]:
-        """Lock and return up to `count` messages that are due, oldest first; empty if there is none (it never waits).
+        """Lock and return up to `count` messages that are due, oldest first; empty if there is none (it does not wait).
 
         For a queue with sessions, `session_id` must be one that this receiver has accepted.
         """
@@ -102,6 +113,34 @@ class QueueReceiver(Protocol):
 
     def counts(self, queue: str) -> QueueCounts:
         """How many messages wait in the queue."""
+        ...
+
+    def peek(self, queue: str, count: int = 32) -> list[ReceivedMessage]:
+        """The first `count` messages without locking them; locked ones and scheduled ones (`locked_until`: due) too."""
+        ...
+
+
+@runtime_checkable
+class WaitingReceiver(QueueReceiver, Protocol):
+    """A receiver over a network: a look costs a round trip, so who wants messages waits for them instead of polling.
+
+    Several threads may wait at once, for different queues or for sessions of one queue.
+    """
+
+    def wait_for_message(self, queue: str, wait_s: float, *, session_id: str | None = None) -> ReceivedMessage | None:
+        """Lock and return the next message that is or comes due within `wait_s` seconds; None if there is none.
+
+        Raises:
+            Conflict: the queue has sessions and `session_id` is not held (any more) by this receiver.
+        """
+        ...
+
+    def wait_for_session(self, queue: str, wait_s: float) -> str | None:
+        """As `accept_session`, waiting up to `wait_s` seconds for a session."""
+        ...
+
+    def stop_waiting(self) -> None:
+        """Let everybody who waits for a session return soon, with None, now and from now on."""
         ...
 
 

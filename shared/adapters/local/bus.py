@@ -64,6 +64,10 @@ class LocalBus:
 
     # ----------------------------------------------------------------------------------------------------- receiving
 
+    def open(self, queue: str) -> None:
+        """Nothing is to be opened. Raises NotFound where there is no such queue."""
+        resolve(self._queues, queue)
+
     def receive(self, queue: str, *, count: int = 1, session_id: str | None = None) -> list[ReceivedMessage]:
         """Lock and return up to `count` messages that are due, oldest first.
 

@@ -90,6 +90,10 @@ class MemoryBus:
                     entry = _Entry(address.name, next(self._state.numbers), message, now, due)
                     self._state.entries.append(entry)
 
+    def open(self, queue: str) -> None:
+        """Nothing is to be opened. Raises NotFound where there is no such queue."""
+        resolve(self._queues, queue)
+
     def receive(self, queue: str, *, count: int = 1, session_id: str | None = None) -> list[ReceivedMessage]:
         """Lock and return up to `count` messages that are due, oldest first.
 
