@@ -96,6 +96,43 @@ def test_beside_a_block_the_file_only_adds_targets(tmp_path: Path) -> None:
     assert [target.options["ENDPOINT_NAME"] for target in deployment.targets] == ["other"]
 
 
+def test_the_file_alone_is_served_by_the_entry_that_names_the_endpoint(folder: Path) -> None:
+    config(
+        folder,
+        azure_managed_endpoint=[managed(ENDPOINT_NAME="")],
+        kubernetes_cluster=[managed(ENDPOINT_NAME="other")],
+    )
+
+    target = deployed(folder).target
+    assert target is not None
+    assert (target.kind, target.options["ENDPOINT_NAME"]) == ("kubernetes_cluster", "other")
+
+
+def test_a_block_is_served_by_the_first_entry_or_by_the_one_that_it_names(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    assert deployed(folder).target is None
+    config(folder, azure_managed_endpoint=[managed()], kubernetes_cluster=[managed()])
+
+    first = deployed(folder).target
+    change(folder, "experiment.yaml", "  traffic: 10\n", "  traffic: 10\n  target: kubernetes_cluster\n")
+    named = deployed(folder).target
+
+    assert first is not None
+    assert named is not None
+    assert (first.kind, named.kind) == ("azure_managed_endpoint", "kubernetes_cluster")
+
+
+def test_a_target_without_an_entry_is_told_with_those_there_are(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    config(folder, azure_managed_endpoint=[managed()])
+    change(folder, "experiment.yaml", "  traffic: 10\n", "  traffic: 10\n  target: webapp_endpoint\n")
+
+    problem = only_problem(folder)
+
+    assert problem.key == "deployment.target"
+    assert "expected one of: azure_managed_endpoint" in problem.message
+
+
 def test_an_overlay_with_an_empty_block_deploys_nothing(folder: Path) -> None:
     config(folder, azure_managed_endpoint=[managed(), managed(ENV_NAME="pr")])
     put(folder, "experiment.pr.yaml", "deployment:\n")
