@@ -1,0 +1,269 @@
+"""Receiving from Service Bus in peek-lock mode, for the embedded host and for what looks after dead letters.
+
+Each queue has two receivers. One takes messages; a thread that waits for the next one has it for that long, and the
+SDK allows nobody else to use it meanwhile. The other settles, renews and browses, by lock tokens, over the queue's
+management link: the way that the SDK itself goes for a message whose link was lost. What belongs to a session goes
+through the session's own receiver (`bus_sessions.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.adapters.azure.bus_errors import explained
+from shared.adapters.azure.bus_handler import Handler, close_all
+from shared.adapters.azure.bus_messages import received
+from shared.adapters.azure.bus_namespace import Clients, Timing
+from shared.adapters.azure.bus_sessions import Sessions
+from shared.adapters.queues import DEAD_LETTER_SUFFIX, Address, QueueConfig, resolve
+from shared.errors import Conflict, GenAIOpsError, Malformed
+from shared.ports import QueueCounts, ReceivedMessage
+
+if TYPE_CHECKING:
+    from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
+
+REMEMBERED: Final = 10_000
+"""Messages under a lock that can be settled; far more than a host handles at a time. The oldest are forgotten first."""
+PAGE: Final = 100
+"""Messages browsed in one request."""
+
+
+class Receiving:
+    """The receiving half of `ServiceBus`."""
+
+    def __init__(self, clients: Clients, queues: Mapping[str, QueueConfig], timing: Timing) -> None:
+        self._clients, self._queues, self._timing = clients, queues, timing
+        self._known = ", ".join(sorted(config.name for config in queues.values()))
+        self._lock = threading.Lock()
+        self._receivers: dict[tuple[str, str], Handler[ServiceBusReceiver]] = {}
+        self._taken: OrderedDict[str, ServiceBusReceivedMessage] = OrderedDict()
+        self._sessions = Sessions(clients, self._explain, timing)
+
+    # -------------------------------------------------------------------------------------------------------- taking
+
+    def open(self, queue: str) -> None:
+        """Open the queue's receiver; of a queue with sessions, look for one, which is kept for who accepts next.
+
+        Raises:
+            NotFound: the queue does not exist.
+            BusinessFailure: access was refused, or the queue has sessions and should not, or the reverse.
+            Transient: the namespace cannot be reached.
+        """
+        address = resolve(self._queues, queue)
+        if address.sessions:
+            self._sessions.open(address)
+        else:
+            self._taking(address).use(lambda _: None)
+
+    def receive(self, queue: str, *, count: int = 1, session_id: str | None = None) -> list[ReceivedMessage]:
+        """Lock and return up to `count` messages that are due, oldest first; an empty answer takes `Timing.look_s`.
+
+        Raises:
+            Conflict: the queue has sessions and `session_id` is not held (any more) by this consumer.
+        """
+        return self._receive(resolve(self._queues, queue), count, self._timing.look_s, session_id)
+
+    def wait_for_message(self, queue: str, wait_s: float, *, session_id: str | None = None) -> ReceivedMessage | None:
+        """Lock and return the next message that is or comes due within `wait_s` seconds. Raises Conflict."""
+        # One at a time: asked for more, the SDK waits 0.2 s for a second one when it has the first.
+        found = self._receive(resolve(self._queues, queue), 1, wait_s, session_id)
+        return found[0] if found else None
+
+    def accept_session(self, queue: str) -> str | None:
+        """Lock and return a session that has a due message and no other consumer; None if there is none."""
+        return self.wait_for_session(queue, self._timing.look_s)
+
+    def wait_for_session(self, queue: str, wait_s: float) -> str | None:
+        """The same, waiting up to `wait_s` seconds. To open the link takes some tenths of a second of its own."""
+        address = resolve(self._queues, queue)
+        if not address.sessions:
+            raise Malformed(f"The queue {address.name} has no sessions: receive from it without accepting one.")
+        return self._sessions.accept(address, wait_s)
+
+    def stop_waiting(self) -> None:
+        """Let everybody who waits for a session return."""
+        self._sessions.stop_waiting()
+
+    def renew_session(self, queue: str, session_id: str) -> None:
+        """Extend the lock on a session. Raises Conflict if it was lost."""
+        self._sessions.renew(resolve(self._queues, queue), session_id)
+
+    def release_session(self, queue: str, session_id: str) -> None:
+        """Let another consumer have the session; messages of it that are not settled are available again."""
+        self._sessions.release(resolve(self._queues, queue), session_id)
+
+    # ------------------------------------------------------------------------------------------------------ settling
+
+    def complete(self, message: ReceivedMessage) -> None:
+        """Remove the message. Raises Conflict if the lock was lost."""
+        self._settle(message, lambda receiver, taken: receiver.complete_message(taken))
+
+    def abandon(self, message: ReceivedMessage) -> None:
+        """Give the message back at once, or dead-letter it if that was its last delivery. Raises Conflict."""
+        self._settle(message, lambda receiver, taken: receiver.abandon_message(taken))
+
+    def dead_letter(self, message: ReceivedMessage, reason: str, description: str) -> None:
+        """Move the message to the dead-letter queue. Raises Conflict if the lock was lost."""
+        address = resolve(self._queues, message.queue)
+        if address.is_dead_letter:
+            raise Malformed(f"{address.name} is a dead-letter queue: complete or abandon its messages.")
+        self._settle(
+            message,
+            lambda receiver, taken: receiver.dead_letter_message(taken, reason=reason, error_description=description),
+        )
+
+    def renew(self, message: ReceivedMessage) -> ReceivedMessage:
+        """Extend the lock; for a message of a session, the session's. Raises Conflict if it was lost."""
+        address = resolve(self._queues, message.queue)
+        if address.sessions:
+            until = self._sessions.renew(address, message.session_id or "")
+        else:
+            taken = self._held(message)
+            until = self._on_message(address, message, lambda receiver: receiver.renew_message_lock(taken))
+        return replace(message, locked_until=until)
+
+    # ------------------------------------------------------------------------------------------------------- looking
+
+    def peek(self, queue: str, count: int = 32) -> list[ReceivedMessage]:
+        """The first `count` messages without locking them; locked ones and scheduled ones (`locked_until`: due) too.
+
+        Raises:
+            Malformed: the queue has sessions, whose messages Service Bus shows only to their holder.
+        """
+        address = self._browsable(queue)
+        return [replace(received(address.name, message), lock_token="") for message in self._browse(address, count)]
+
+    def counts(self, queue: str) -> QueueCounts:
+        """How many messages wait in the queue, counted by browsing it: the runtime figures of the portal need the right
+        to manage the namespace, which the product does not ask for. Raises Malformed for a queue with sessions.
+        """
+        address = self._browsable(queue)
+        scheduled = active = 0
+        for message in self._browse(address, None):
+            if _is_scheduled(message):
+                scheduled += 1
+            else:
+                active += 1
+        buried = 0
+        if not address.is_dead_letter:
+            buried = len(self._browse(resolve(self._queues, address.config.name + DEAD_LETTER_SUFFIX), None))
+        return QueueCounts(active=active, scheduled=scheduled, dead_letter=buried)
+
+    def close(self) -> None:
+        """End all receivers."""
+        with self._lock:
+            receivers, self._receivers = list(self._receivers.values()), {}
+            self._taken.clear()
+        close_all([*(receiver.close for receiver in receivers), self._sessions.close])
+
+    # ------------------------------------------------------------------------------------------------------- helpers
+
+    def _receive(self, address: Address, count: int, wait_s: float, session_id: str | None) -> list[ReceivedMessage]:
+        def take(receiver: ServiceBusReceiver) -> list[ReceivedMessage]:
+            until = receiver.session.locked_until_utc if address.sessions else None
+            taken = receiver.receive_messages(max_message_count=count, max_wait_time=wait_s)
+            return [self._keep(received(address.name, message, until), message) for message in taken]
+
+        if address.sessions:
+            return self._sessions.use(address, session_id or "", take)
+        return self._taking(address).use(take)
+
+    def _settle(
+        self, message: ReceivedMessage, settle: Callable[[ServiceBusReceiver, ServiceBusReceivedMessage], None]
+    ) -> None:
+        address = resolve(self._queues, message.queue)
+        taken = self._held(message)
+        try:
+            self._on_message(address, message, lambda receiver: settle(receiver, taken))
+        except Conflict:
+            self._forget(message)
+            raise
+        self._forget(message)
+
+    def _on_message(
+        self, address: Address, message: ReceivedMessage, operation: Callable[[ServiceBusReceiver], Any]
+    ) -> Any:
+        try:
+            if address.sessions:
+                return self._sessions.use(address, message.session_id or "", operation)
+            return self._settling(address).use(operation)
+        except Conflict as error:
+            raise _lost(message) from error
+
+    def _held(self, message: ReceivedMessage) -> ServiceBusReceivedMessage:
+        with self._lock:
+            taken = self._taken.get(message.lock_token)
+        if taken is None:
+            raise _lost(message)
+        return taken
+
+    def _keep(self, message: ReceivedMessage, taken: ServiceBusReceivedMessage) -> ReceivedMessage:
+        with self._lock:
+            self._taken[message.lock_token] = taken
+            while len(self._taken) > REMEMBERED:
+                self._taken.popitem(last=False)
+        return message
+
+    def _forget(self, message: ReceivedMessage) -> None:
+        with self._lock:
+            self._taken.pop(message.lock_token, None)
+
+    def _taking(self, address: Address) -> Handler[ServiceBusReceiver]:
+        name, buried = address.config.name, address.is_dead_letter
+        return self._handler(address, "takes", partial(self._clients.receiver, name, is_dead_letter=buried))
+
+    def _settling(self, address: Address) -> Handler[ServiceBusReceiver]:
+        name, buried = address.config.name, address.is_dead_letter
+        return self._handler(address, "settles", partial(self._clients.settler, name, is_dead_letter=buried))
+
+    def _handler(
+        self, address: Address, role: str, make: Callable[[], ServiceBusReceiver]
+    ) -> Handler[ServiceBusReceiver]:
+        with self._lock:
+            key = (address.name, role)
+            if key not in self._receivers:
+                self._receivers[key] = Handler(make, partial(self._explain, address))
+            return self._receivers[key]
+
+    def _explain(self, address: Address, error: Exception) -> GenAIOpsError:
+        return explained(error, self._clients.where, address.name, self._known)
+
+    def _browsable(self, queue: str) -> Address:
+        address = resolve(self._queues, queue)
+        if address.sessions:
+            raise Malformed(
+                f"The messages of {address.name} are shown to the holder of their session only; the portal counts them."
+            )
+        return address
+
+    def _browse(self, address: Address, count: int | None) -> list[ServiceBusReceivedMessage]:
+        """The first `count` messages; None: all."""
+
+        def browse(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
+            found: list[ServiceBusReceivedMessage] = []
+            number = 1
+            while count is None or len(found) < count:
+                wanted = PAGE if count is None else min(PAGE, count - len(found))
+                page = receiver.peek_messages(max_message_count=wanted, sequence_number=number)
+                if not page:
+                    break
+                found += page
+                number = (page[-1].sequence_number or 0) + 1
+            return found
+
+        return self._settling(address).use(browse)
+
+
+def _is_scheduled(message: ServiceBusReceivedMessage) -> bool:
+    from azure.servicebus import ServiceBusMessageState
+
+    return message.state is ServiceBusMessageState.SCHEDULED
+
+
+def _lost(message: ReceivedMessage) -> Conflict:
+    return Conflict(f"The lock on message {message.message_id} of {message.queue} was lost; it is delivered again.")
