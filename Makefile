@@ -36,13 +36,20 @@ format: $(READY) ## put the code into house style
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-# Pins stay as they are unless UPGRADE=1 is given. requirements.txt is what the function app needs of the same pins.
-COMPILE := pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
-lock: $(READY) ## pin every dependency: requirements.lock, and requirements.txt from it (UPGRADE=1 takes newer versions)
-	$(UV) $(COMPILE) --group dev $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' -o requirements.lock
+# Pins stay as they are unless UPGRADE=1 is given. requirements.txt is what the function app needs of the same pins;
+# the two in SERVING are what an image of a served flow needs, without and with prompt flow.
+COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+SERVING := shared/adapters/serving/requirements
+lock: $(READY) ## pin every dependency: requirements.lock, and the others from it (UPGRADE=1 takes newer versions)
+	$(UV) $(COMPILE) pyproject.toml --group dev $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' -o requirements.lock
 	@rm -f requirements.txt
-	$(UV) $(COMPILE) --constraint requirements.lock -o requirements.txt \
+	$(UV) $(COMPILE) pyproject.toml --constraint requirements.lock -o requirements.txt \
 	  --custom-compile-command "make lock  (the runtime's part of requirements.lock: the Functions remote build installs it)"
+	@rm -f $(SERVING).txt $(SERVING)-promptflow.txt
+	for part in $(SERVING) $(SERVING)-promptflow; do \
+	  $(UV) $(COMPILE) $$part.in --constraint requirements.lock -o $$part.txt \
+	    --custom-compile-command "make lock  (the part of requirements.lock that images of served flows install)" || exit 1; \
+	done
 
 docs: $(READY) ## regenerate the pages that are made from the code
 	$(PYTHON) -m genaiops docs

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+OF_IMAGES = ("shared/adapters/serving/requirements.txt", "shared/adapters/serving/requirements-promptflow.txt")
 REQUIREMENT = re.compile(r"^\s*\"(?P<name>[A-Za-z0-9._-]+)[^\"]*\",(?P<comment>.*)$")
 
 
@@ -48,7 +49,16 @@ def test_the_function_apps_requirements_are_a_part_of_the_lock_with_equal_pins()
     assert "pytest" not in requirements
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", "requirements.txt"])
+@pytest.mark.parametrize("file", OF_IMAGES)
+def test_what_images_of_served_flows_install_is_a_part_of_the_lock_with_equal_pins(file: str) -> None:
+    lock, image = pins("requirements.lock"), pins(file)
+    assert {"openai", "pydantic", "ruamel-yaml", "waitress"} <= set(image)
+    assert ("promptflow" in image) is ("promptflow" in file)
+    assert {name: lock.get(name) for name in image} == image
+    assert set(image) & {"azure-functions", "azure-ai-ml", "pytest"} == set()
+
+
+@pytest.mark.parametrize("file", ["requirements.lock", "requirements.txt", *OF_IMAGES])
 def test_every_pin_has_hashes_and_no_package_index_is_named(file: str) -> None:
     text = (ROOT / file).read_text()
     blocks = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]
