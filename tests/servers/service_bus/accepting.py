@@ -77,17 +77,13 @@ class Accepting:
 
     def try_now(self) -> bool:
         """Take the session, if there is one. Raises Refused: the one that was named is held by another receiver."""
-        holder: list[Receiver] = []
-
-        def lose() -> None:
-            holder[0].lose(session_lock_lost(hold.session_id))
-
-        hold = self.entity.sessions.accept(self._session_id, self._hub.now(), lose)
+        hold = self.entity.sessions.accept(self._session_id, self._hub.now())
         if hold is None:
             return False
         self._stop()
-        holder.append(Receiver(self._session, self.attach, self.address, self.entity, hold))
-        self._hub.start_session(self, hold, holder[0])
+        receiver = Receiver(self._session, self.attach, self.address, self.entity, hold)
+        hold.on_lost = lambda: receiver.lose(session_lock_lost(hold.session_id))
+        self._hub.start_session(self, hold, receiver)
         return True
 
     def wait(self) -> None:

@@ -102,7 +102,8 @@ def skip(data: bytes, at: int) -> int:
             return at + 5 + int(_U32.unpack_from(data, at + 1)[0])
         case upper if upper in _WIDTHS:
             return at + 1 + _WIDTHS[upper]
-    raise WireError(f"0x{code:02x} is no constructor of AMQP 1.0.")
+        case _:
+            raise WireError(f"0x{code:02x} is no constructor of AMQP 1.0.")
 
 
 def decode(data: bytes, at: int = 0) -> tuple[Any, int]:
@@ -143,7 +144,8 @@ def _decode(code: int, data: bytes, at: int) -> tuple[Any, int]:
             return chunk.decode(), end
         case 3:
             return Symbol(chunk.decode("ascii")), end
-    return Opaque(code, bytes(chunk)), end
+        case _:
+            return Opaque(code, bytes(chunk)), end
 
 
 def _compound(code: int, data: bytes, at: int) -> tuple[Any, int]:
@@ -338,4 +340,5 @@ def _opaque_length(value: Opaque) -> bytes:
             return bytes((len(value.data),))
         case 0xB:
             return _U32.pack(len(value.data))
-    return b""
+        case _:
+            return b""

@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         while len(buffer) - at >= 8:
             if not self._is_header_done:
                 at += self._read_before_open(at)
-                if not self._is_header_done and self._is_waiting(at):
+                if self._is_waiting(at):
                     break
                 continue
             size, offset, _, channel = _HEAD.unpack_from(buffer, at)
@@ -117,6 +117,8 @@ class Connection(asyncio.Protocol):
 
     def _is_waiting(self, at: int) -> bool:
         """Whether the next thing before `open` has not fully arrived: a header of 8 bytes, or a frame of SASL."""
+        if self._is_header_done:
+            return False
         rest = len(self._buffer) - at
         if rest < 8 or self._buffer[at : at + 4] == b"AMQP":
             return rest < 8

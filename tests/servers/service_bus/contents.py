@@ -138,6 +138,8 @@ def parse_request(payload: bytes) -> Request:
                 application = decode(payload, value_at)[0]
             case 0x77:
                 value = decode(payload, value_at)[0]
+            case _:
+                pass  # requests need no other section
     return Request(message_id, application, value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,9 @@ class Counters:
     sessions_expired: int = 0
     settlements_lost: int = 0
     tokens: list[Token] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Count from nothing."""
+        fresh = Counters()
+        for item in fields(self):
+            setattr(self, item.name, getattr(fresh, item.name))

@@ -33,18 +33,26 @@ class Entity:
         self.on_change: Callable[[], None] = lambda: None
         self.repeats_completed = False
         """Whether a completed message is delivered once more."""
-        self.messages: dict[int, Message] = {}
-        self.lanes = Lanes(self.messages)
-        self.sessions = SessionLocks(self)
         self._numbers = numbers
         self._counters = counters
         self._dead_letters = dead_letters
-        self._duplicates = Duplicates(round(address.config.duplicate_window_seconds * 1000))
+        self.sessions = SessionLocks(self)
+        self._empty()
+
+    def _empty(self) -> None:
+        self.messages: dict[int, Message] = {}
+        self.lanes = Lanes(self.messages)
+        self._duplicates = Duplicates(round(self.address.config.duplicate_window_seconds * 1000))
         self._locked: dict[uuid.UUID, Message] = {}
         self._due: list[tuple[int, int]] = []
         self._expiring_locks: list[tuple[int, uuid.UUID]] = []
         self._expiring_messages: list[tuple[int, int]] = []
         self._order: list[int] | None = []
+
+    def reset(self) -> None:
+        """Forget everything; receivers of sessions lose them."""
+        self._empty()
+        self.sessions.reset()
 
     @property
     def lock_ms(self) -> int:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from shared.adapters.queues import Address, QueueConfig
 from shared.ports import Clock
 from tests.servers.service_bus import cbs, management
-from tests.servers.service_bus.accepting import SESSION_FILTER, Accepting, attach_reply, refuse, session_filter
+from tests.servers.service_bus.accepting import Accepting, attach_reply, refuse, session_filter
 from tests.servers.service_bus.connection import Connection
 from tests.servers.service_bus.contents import Request, reply
 from tests.servers.service_bus.counters import Counters
@@ -23,7 +23,7 @@ from tests.servers.service_bus.entities import Entity
 from tests.servers.service_bus.errors import NOT_ALLOWED, NOT_FOUND, SERVER_BUSY, UNAUTHORIZED, Refused
 from tests.servers.service_bus.faults import Faults
 from tests.servers.service_bus.links import Answers, Receiver, Requests, Sender
-from tests.servers.service_bus.performatives import Attach, Described
+from tests.servers.service_bus.performatives import Attach
 from tests.servers.service_bus.session_locks import SessionLock
 from tests.servers.service_bus.wire_session import Link, WireSession
 
@@ -79,6 +79,12 @@ class Hub:
         for receivers in self._receivers.values():
             for receiver in list(receivers):
                 receiver.session.detach(receiver, refused)
+
+    def reset(self) -> None:
+        """Empty all queues, and count from nothing."""
+        for entity in self.entities.values():
+            entity.reset()
+        self.counters.reset()
 
     # ---------------------------------------------------------------------------------------------------- links
 
@@ -212,6 +218,3 @@ def _path(address: Any) -> str:
     """The path of an address: `amqps://host:port/queue` and `/queue` both mean `queue`."""
     text = "" if address is None else str(address)
     return (urlsplit(text).path if "://" in text else text).strip("/")
-
-
-__all__ = ["SESSION_FILTER", "Described", "Hub"]

@@ -48,7 +48,10 @@ class Incoming:
         self._parts.append(payload)
         self._size += len(payload)
         if self._size > MAX_MESSAGE:
+            # Service Bus rejects the message and then detaches the link; frames of it that still come go nowhere.
             description = f"A message has more than {MAX_MESSAGE:,} bytes, which is the limit of this link."
+            if not self._first.settled:
+                self.session.confirm(self._first.delivery_id or 0, rejected(TOO_LARGE, description))
             self.session.detach(self, Refused(TOO_LARGE, description))
             return
         if transfer.aborted:
@@ -84,11 +87,7 @@ class Sender(Incoming):
             self.session.connection.abort()
             return
         try:
-            if hub.faults.strikes("sends"):
-                raise Refused(SERVER_BUSY, "The broker is busy: try again in a moment.")
-            now = hub.now()
-            self._entity.tick(now)
-            self._entity.send(parse_transfer(payload, first.message_format or 0), now)
+            self._take_in(payload, first.message_format or 0)
         except Refused as refused:
             if not first.settled:
                 self.session.confirm(delivery_id, rejected(refused.condition, refused.description))
@@ -97,6 +96,14 @@ class Sender(Incoming):
             self.session.connection.abort()
         elif not first.settled:
             self.session.confirm(delivery_id, ACCEPTED)
+
+    def _take_in(self, payload: bytes, message_format: int) -> None:
+        hub = self.session.hub
+        if hub.faults.strikes("sends"):
+            raise Refused(SERVER_BUSY, "The broker is busy: try again in a moment.")
+        now = hub.now()
+        self._entity.tick(now)
+        self._entity.send(parse_transfer(payload, message_format), now)
 
 
 class Requests(Incoming):

@@ -27,11 +27,10 @@ def answer(entity: Entity, request: Request, now: int) -> tuple[dict[str, Any], 
     """Do what a request asks for: the application properties of the answer, and its body."""
     name = str(request.application.get("operation", "")).removeprefix("com.microsoft:")
     operation = OPERATIONS.get(name)
-    arguments = request.value
+    if operation is None or not isinstance(request.value, dict):
+        return refusal(Refused(NOT_ALLOWED, f"There is no operation {name!r} on {entity.address.name}.")), None
     try:
-        if operation is None or not isinstance(arguments, dict):
-            raise Refused(NOT_ALLOWED, f"There is no operation {name!r} on {entity.address.name}.")
-        value = operation(entity, arguments, now)
+        value = operation(entity, request.value, now)
     except KeyError as missing:
         return refusal(Refused(ARGUMENT_ERROR, f"The request lacks {missing}.")), None
     except Refused as refused:
@@ -87,6 +86,8 @@ def _receive_deferred(entity: Entity, arguments: Mapping[str, Any], now: int) ->
 
 def _settle(entity: Entity, arguments: Mapping[str, Any], now: int) -> Answer:
     changes = arguments.get("properties-to-modify") or {}
+    if entity.address.sessions and not entity.sessions.is_held(arguments["session-id"]):
+        raise session_lock_lost(arguments["session-id"])
     for token in _items(arguments["lock-tokens"]):
         match arguments["disposition-status"]:
             case "completed":

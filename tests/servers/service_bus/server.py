@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from shared.adapters.local.clock import SystemClock
 from shared.adapters.queues import QueueConfig
@@ -59,7 +59,7 @@ class Broker:
         """For clients with TLS and a token credential: their `custom_endpoint_address`, with TransportType.Amqp."""
         return f"https://localhost:{self.port}"
 
-    def start(self) -> Broker:
+    def start(self) -> Self:
         """Listen. Raises OSError: the port is taken."""
         self._thread.start()
         self._run(self._start)
@@ -72,7 +72,7 @@ class Broker:
         self._thread.join()
         self._loop.close()
 
-    def __enter__(self) -> Broker:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
@@ -95,6 +95,11 @@ class Broker:
     def detach_receivers(self, condition: str = INTERNAL) -> None:
         """Detach every link that receives from a queue."""
         self._call(lambda: self._hub.detach_all(Refused(condition, "The broker detaches this link.")))
+
+    def reset(self) -> None:
+        """Empty all queues and forget ids, faults and counts; connections stay, receivers of sessions are detached."""
+        self.faults.clear()
+        self._call(self._hub.reset)
 
     def counts(self, queue: str) -> QueueCounts:
         """What waits in a queue, as the portal counts it. Raises Refused: there is no such queue."""

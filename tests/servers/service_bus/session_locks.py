@@ -20,7 +20,7 @@ class SessionLock:
 
     session_id: str
     locked_until: int
-    on_lost: Callable[[], None]
+    on_lost: Callable[[], None] = lambda: None
     """Called when the lock has expired: the holder's link is detached."""
     messages: dict[int, Message] = field(default_factory=dict)
 
@@ -34,7 +34,7 @@ class SessionLocks:
         self._expiring: list[tuple[int, str]] = []
         self._states: dict[str, tuple[bytes, int]] = {}
 
-    def accept(self, session_id: str | None, now: int, on_lost: Callable[[], None]) -> SessionLock | None:
+    def accept(self, session_id: str | None, now: int) -> SessionLock | None:
         """Lock a session, or with None the next that is free and has a ready message; None if there is none.
 
         Raises:
@@ -46,7 +46,7 @@ class SessionLocks:
                 return None
         elif session_id in self._held:
             raise Refused(SESSION_CANNOT_BE_LOCKED, f"The session {session_id!r} is held by another receiver.")
-        lock = SessionLock(session_id, now + self._entity.lock_ms, on_lost)
+        lock = SessionLock(session_id, now + self._entity.lock_ms)
         self._held[session_id] = lock
         heapq.heappush(self._expiring, (lock.locked_until, session_id))
         return lock
@@ -109,6 +109,15 @@ class SessionLocks:
                 self._entity.count_expired_session()
                 self._end(lock, is_failure=True)
                 lock.on_lost()
+
+    def reset(self) -> None:
+        """Take all sessions from their receivers and forget all states."""
+        held = list(self._held.values())
+        self._held.clear()
+        self._states.clear()
+        self._expiring.clear()
+        for lock in held:
+            lock.on_lost()
 
     def next_due(self) -> int:
         """When `tick` has something to do next."""

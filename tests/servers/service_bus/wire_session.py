@@ -154,8 +154,8 @@ class WireSession:
         if flow.handle is None:
             for link in list(self.links.values()):
                 self.hub.wake(link)
-        elif (link := self.links.get(flow.handle)) is not None:
-            link.on_flow(flow)
+        elif flow.handle in self.links:
+            self.links[flow.handle].on_flow(flow)
         if flow.echo:
             self.flow(None, None, None)
 
