@@ -14,10 +14,11 @@ from shared.ports.clock import Clock
 from shared.ports.endpoints import DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Endpoints, Invocation
 from shared.ports.flow_runner import FlowRunner, RunOutcome, RunSpec, RunStatus
 from shared.ports.notifier import Notice, NoticeKind, Notifier
-from shared.ports.registry import Asset, AssetKind, NewAsset, Registry
+from shared.ports.registry import STAGE, Asset, AssetKind, NewAsset, Registry, stages, with_stages
 from shared.settings import Settings
 
 __all__ = [
+    "STAGE",
     "Asset",
     "AssetKind",
     "BlobInfo",
@@ -45,6 +46,8 @@ __all__ = [
     "RunSpec",
     "RunStatus",
     "WaitingReceiver",
+    "stages",
+    "with_stages",
 ]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+STAGE: Final = "stage"
+"""The tag with the environments in which a version takes all the traffic, by name and comma-separated."""
 
 
 class AssetKind(StrEnum):
@@ -44,6 +47,18 @@ class NewAsset:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+def stages(tags: Mapping[str, str]) -> frozenset[str]:
+    """The stages that a version with these tags has."""
+    return frozenset(filter(None, tags.get(STAGE, "").split(",")))
+
+
+def with_stages(tags: Mapping[str, str], chosen: Iterable[str]) -> dict[str, str]:
+    """The tags with exactly these stages; without any, there is no such tag."""
+    others = {key: value for key, value in tags.items() if key != STAGE}
+    named = ",".join(sorted(chosen))
+    return others | {STAGE: named} if named else others
+
+
 class Registry(Protocol):
     """Versioned data assets and models."""
 
@@ -65,4 +80,12 @@ class Registry(Protocol):
 
     def tag(self, kind: AssetKind, name: str, version: str, tags: Mapping[str, str]) -> Asset:
         """Set tags on a version, keeping the others. Raises NotFound."""
+        ...
+
+    def promote(self, kind: AssetKind, name: str, version: str | None, stage: str) -> None:
+        """Let exactly this version have the stage (an environment's name); None: let no version have it.
+
+        A repeated or interrupted move ends right when it is repeated. A registry that shares what is promoted shares
+        the version now, once. Raises NotFound.
+        """
         ...

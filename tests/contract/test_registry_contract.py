@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from shared.errors import InvalidName, Malformed, NotFound
-from shared.ports import Asset, AssetKind, NewAsset
+from shared.ports import Asset, AssetKind, NewAsset, stages
 
 DATA, MODEL = AssetKind.DATA, AssetKind.MODEL
 
@@ -87,6 +87,55 @@ def test_tags_are_added_and_replaced_and_the_others_kept(registry):
     assert tagged.tags == {"chain": "c1", "stage": "prod", "endpoint": "e"}
     assert registry.get(DATA, "tickets", "1") == tagged
     assert registry.get(DATA, "tickets", "2").tags == {}
+
+
+def staged(registry, stage: str, kind: AssetKind = MODEL) -> list[str]:
+    return [asset.version for asset in registry.list(kind, "tickets") if stage in stages(asset.tags)]
+
+
+def test_a_stage_moves_to_the_version_that_is_promoted_and_leaves_the_other_stages_alone(registry):
+    for content in "abc":
+        registry.register(new(content=content, kind=MODEL, tags={"chain": content}))
+    registry.promote(MODEL, "tickets", "1", "test")
+    registry.promote(MODEL, "tickets", "1", "prod")
+    assert registry.get(MODEL, "tickets", "1").tags == {"chain": "a", "stage": "prod,test"}
+    registry.promote(MODEL, "tickets", "3", "prod")
+    assert (staged(registry, "prod"), staged(registry, "test")) == (["3"], ["1"])
+    assert [asset.tags.get("stage") for asset in registry.list(MODEL, "tickets")] == ["test", None, "prod"]
+    registry.promote(MODEL, "tickets", "3", "prod")
+    assert staged(registry, "prod") == ["3"]
+
+
+def test_a_stage_can_be_taken_back_to_an_earlier_version_or_from_all(registry):
+    for content in "ab":
+        registry.register(new(content=content, kind=MODEL))
+    registry.promote(MODEL, "tickets", "2", "prod")
+    registry.promote(MODEL, "tickets", "1", "prod")
+    assert staged(registry, "prod") == ["1"]
+    registry.promote(MODEL, "tickets", None, "prod")
+    assert staged(registry, "prod") == []
+    registry.promote(MODEL, "nothing", None, "prod")
+    assert registry.list(MODEL, "nothing") == []
+
+
+def test_only_a_version_that_exists_is_promoted(registry):
+    registry.register(new(kind=MODEL))
+    registry.promote(MODEL, "tickets", "1", "prod")
+    with pytest.raises(NotFound, match="tickets"):
+        registry.promote(MODEL, "tickets", "2", "prod")
+    assert staged(registry, "prod") == ["1"]
+
+
+def test_stages_that_move_at_once_each_end_on_one_version(registry):
+    for content in "abc":
+        registry.register(new(content=content, kind=MODEL))
+    moves = [(version, stage) for version in ("1", "2", "3") for stage in ("prod", "test")]
+    threads = [threading.Thread(target=registry.promote, args=(MODEL, "tickets", *move)) for move in moves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(staged(registry, "prod")), len(staged(registry, "test"))) == (1, 1)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "ä", "x" * 64, "a\n"])

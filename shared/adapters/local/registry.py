@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from shared.errors import Conflict, Malformed, NotFound, Transient
 from shared.names import checked_asset
-from shared.ports import Asset, AssetKind, BlobStore, Clock, NewAsset
+from shared.ports import Asset, AssetKind, BlobStore, Clock, NewAsset, stages, with_stages
 
 __all__ = ["LocalRegistry"]
 
@@ -126,6 +126,20 @@ class LocalRegistry:
             return document.model_copy(update={"versions": versions}), record
 
         return self._change(kind, name, mark)[0]
+
+    def promote(self, kind: AssetKind, name: str, version: str | None, stage: str) -> None:
+        """Let exactly this version have the stage; None: no version. Raises NotFound."""
+
+        def move(document: _Versions) -> tuple[_Versions, _Record]:
+            chosen = None if version is None else _chosen(document, version)
+            moved = []
+            for record in document.versions:
+                wanted = stages(record.tags) - {stage} | ({stage} if record == chosen else set())
+                moved.append(record.model_copy(update={"tags": with_stages(record.tags, wanted)}))
+            return document.model_copy(update={"versions": tuple(moved)}), chosen or _chosen(document, None)
+
+        if version is not None or self._load(kind, name)[0].versions:
+            self._change(kind, name, move)
 
     def _change(
         self, kind: AssetKind, name: str, change: Callable[[_Versions], tuple[_Versions, _Record]]
