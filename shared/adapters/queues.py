@@ -14,8 +14,8 @@ from shared.ports import OutgoingMessage
 
 DEAD_LETTER_SUFFIX: Final = "/$deadletterqueue"
 MAX_DELIVERY_REASON: Final = "MaxDeliveryCountExceeded"
-MESSAGE_LIMIT: Final = 256 * 1024
-"""Bytes of a message with its properties: the limit of Service Bus Standard."""
+MESSAGE_LIMIT: Final = 255 * 1024
+"""Bytes of a message's body, ids and properties: the 256 KB of Service Bus Standard without what AMQP adds to them."""
 UNCOUNTED_DEATHS: Final = 100
 """So many times the death of a consumer's process does not count as a delivery: see `release_orphans` of the buses."""
 

@@ -92,7 +92,7 @@ class QueueReceiver(Protocol):
         ...
 
     def release_session(self, queue: str, session_id: str) -> None:
-        """Let another consumer have the session."""
+        """Let another consumer have the session, with its messages that are not settled; that counts as no delivery."""
         ...
 
     def complete(self, message: ReceivedMessage) -> None:

@@ -196,7 +196,7 @@ def test_no_message_is_left_and_no_dead_letter_was_unexpected(ended: Ended) -> N
 
 def test_a_message_of_300_kb_is_refused_when_it_is_sent(ended: Ended) -> None:
     with pytest.raises(
-        Malformed, match=r"300,\d+ bytes; the limit is 262,144 bytes\. Put the content into blob storage"
+        Malformed, match=r"300,\d+ bytes; the limit is 261,120 bytes\. Put the content into blob storage"
     ):
         ended.embedded.send(b" " * 300_000, "large")
 

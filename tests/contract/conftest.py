@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pytest
 
+from shared.adapters.azure.bus import ServiceBus, Timing
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.bus import LocalBus
 from shared.adapters.local.flow_runner import LocalFlowRunner
@@ -18,6 +19,7 @@ from shared.adapters.memory.clock import ManualClock
 from shared.adapters.queues import QueueConfig
 from shared.ports import BlobStore, Bus, QueueReceiver, ReceivedMessage, Registry
 from tests.contract.model_server import ModelServer
+from tests.servers.service_bus import Broker
 
 QUEUES = (
     QueueConfig("orders", lock_seconds=60, max_delivery_count=3, duplicate_window_seconds=600),
@@ -37,8 +39,12 @@ class QueueSystem(Bus, QueueReceiver, Protocol):
 class BusFactory:
     """Opens consumers of one set of queues; every one has sessions of its own."""
 
-    def __init__(self, open_consumer: Callable[[Sequence[QueueConfig]], QueueSystem]) -> None:
-        self._open = open_consumer
+    def __init__(
+        self,
+        open_consumer: Callable[[Sequence[QueueConfig]], QueueSystem],
+        end: Callable[[], None] | None = None,
+    ) -> None:
+        self._open, self._end = open_consumer, end
         self._consumers: list[QueueSystem] = []
 
     def consumer(self) -> QueueSystem:
@@ -49,6 +55,8 @@ class BusFactory:
     def close(self) -> None:
         for consumer in self._consumers:
             consumer.close()
+        if self._end is not None:
+            self._end()
 
 
 def _local_bus(folder: Path, clock: ManualClock) -> BusFactory:
@@ -60,7 +68,14 @@ def _memory_bus(folder: Path, clock: ManualClock) -> BusFactory:
     return BusFactory(lambda queues: first.consumer())
 
 
-BUSES = {"local": _local_bus, "memory": _memory_bus}
+def _service_bus(folder: Path, clock: ManualClock) -> BusFactory:
+    """Microsoft's SDK against the test broker, whose clock is the test's."""
+    broker = Broker(QUEUES, clock=clock).start()
+    timing = Timing(look_s=0.1, socket_s=0.05)
+    return BusFactory(lambda queues: ServiceBus(broker.connection_string, queues, timing=timing), broker.stop)
+
+
+BUSES = {"local": _local_bus, "memory": _memory_bus, "azure": _service_bus}
 BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
     "local": lambda folder: FileBlobStore(folder / "blobs"),
     "memory": lambda folder: MemoryBlobStore(),

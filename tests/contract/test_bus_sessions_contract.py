@@ -45,7 +45,7 @@ def test_a_released_session_gives_unsettled_messages_to_the_next_consumer(buses)
     one.release_session("events", "chain-a")
     assert other.accept_session("events") == "chain-a"
     [got] = other.receive("events", session_id="chain-a")
-    assert (got.message_id, got.delivery_count) == ("a2", 2)
+    assert (got.message_id, got.delivery_count) == ("a2", 1)  # a session that is let go was no failure of its messages
     with pytest.raises(Conflict):
         one.complete(second)
     with pytest.raises(Conflict):

@@ -30,7 +30,7 @@ def outgoing(message: OutgoingMessage) -> ServiceBusMessage:
         scheduled_enqueue_time_utc=message.deliver_at,
         subject=message.subject,
         correlation_id=message.correlation_id,
-        application_properties={key: value for key, value in message.properties.items()} or None,
+        application_properties=dict(message.properties.items()) or None,
     )
 
 

@@ -74,6 +74,15 @@ def give_back(connection: sqlite3.Connection, address: Address, row: sqlite3.Row
         connection.execute(statement, (ACTIVE, row["seq"]))
 
 
+def give_back_uncounted(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
+    """Undo the lock as if the message had not been delivered."""
+    connection.execute(
+        """UPDATE messages SET state = ?, until = 0, lock_token = NULL, owner = NULL,
+            delivery_count = delivery_count - 1 WHERE seq = ?""",
+        (ACTIVE, row["seq"]),
+    )
+
+
 def bury(connection: sqlite3.Connection, address: Address, row: sqlite3.Row, reason: str, description: str) -> None:
     """Move the message to the dead-letter queue."""
     connection.execute(

@@ -62,9 +62,13 @@ class HeldSessions:
 
 
 def release(connection: sqlite3.Connection, address: Address, session_id: str, token: str) -> None:
-    """Undo the lock on the session, if this token still holds it, and on its messages."""
+    """Undo the lock on the session, if this token still holds it, and on its messages.
+
+    That is no failed delivery of them, in Service Bus either:
+    https://learn.microsoft.com/azure/service-bus-messaging/message-sessions#impact-of-delivery-count.
+    """
     statement = "DELETE FROM sessions WHERE queue = ? AND session_id = ? AND token = ?"
     if connection.execute(statement, (address.name, session_id, token)).rowcount:
         statement = "SELECT * FROM messages WHERE queue = ? AND session_id = ? AND state = ?"
         for row in connection.execute(statement, (address.name, session_id, LOCKED)).fetchall():
-            rows.give_back(connection, address, row)
+            rows.give_back_uncounted(connection, row)

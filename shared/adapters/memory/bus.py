@@ -149,7 +149,8 @@ class MemoryBus:
             if self._state.sessions.get((address.name, session_id), (None,))[0] is self:
                 del self._state.sessions[address.name, session_id]
                 for entry in self._in_session(address, session_id):
-                    _give_back(address, entry)
+                    entry.lock_token = entry.locked_until = None
+                    entry.delivery_count -= 1  # to let a session go is no failed delivery of its messages
 
     def complete(self, message: ReceivedMessage) -> None:
         """Remove the message. Raises Conflict if the lock was lost."""
