@@ -16,6 +16,7 @@ from tests.servers import azurite as installed
 from tests.servers.azurite import Azurite
 from tests.servers.certificates import Authority
 from tests.servers.identity import IdentityEndpoint
+from tests.servers.management import Management
 
 MARK = "azurite"
 _left_out = pytest.StashKey[int]()
@@ -43,6 +44,20 @@ def azurite(
     """The blob service of this session; each test takes an account of its own."""
     with Azurite(tmp_path_factory.mktemp("azurite"), authority) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def management_server(authority: Authority) -> Iterator[Management]:
+    """The management APIs of this session; the variables that point azure-ai-ml there are set."""
+    with Management(authority.certificate().server_context()) as server, _set(server.environment):
+        yield server
+
+
+@pytest.fixture
+def management(management_server: Management) -> Management:
+    """The management APIs with nothing in them yet, for one test."""
+    management_server.reset()
+    return management_server
 
 
 @contextmanager

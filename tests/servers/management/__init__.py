@@ -1,7 +1,8 @@
 """A loopback stand-in for Azure's management APIs, so that Microsoft's SDKs run whole in tests: TLS, tokens, pages, polls.
 
-    with Management(context) as management:                   # context: an ssl.SSLContext with a certificate for 127.0.0.1
-        os.environ["AZUREML_DEV_URL_MFE"] = management.url     # azure-ai-ml; settings.azure.management_url for the others
+    def test_…(management):       # a fixture: one server a session, empty before each test; or `with Management(context)`
+        management.environment    # what points azure-ai-ml here; it is set. Others take settings.azure.management_url:
+        management.url            # https://127.0.0.1:<port>
         management.faults.add("PUT", r"/models/", status=429, retry_after=2)
         management.operations.looks = 2                        # long-running operations end at the third look
         ...
@@ -64,6 +65,11 @@ class Management(ManagementServer):
 
     def __init__(self, certificate: ssl.SSLContext, *, port: int = 0, page_size: int = 100) -> None:
         super().__init__(certificate, port=port, page_size=page_size)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: nothing registered, no faults, no log; for the next test. The address stays."""
+        self.begin_anew()
         self.operations = Operations()
         self.workspace = Workspaces(self)
         self.data_assets = DataAssets(self, self.workspace)

@@ -137,6 +137,22 @@ class ManagementServer:
         """For `AZUREML_DEV_URL_MFE` and `GENAIOPS_MANAGEMENT_URL`."""
         return f"https://127.0.0.1:{self.port}"
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables by which azure-ai-ml finds a management API, and the registries, of a cloud that it does not know."""
+        return {
+            "AZUREML_DEV_URL_MFE": self.url,
+            "ARM_CLOUD_METADATA_URL": f"{self.url}/metadata/endpoints?api-version=2022-09-01",
+            "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{self.url}/",
+        }
+
+    def begin_anew(self) -> None:
+        """Forget routes, faults and log."""
+        with self.lock:
+            self._routes.clear()
+        self.faults.clear()
+        self.forget_requests()
+
     def use(self, routes: Iterable[Route]) -> None:
         """Add a service's routes; the first that matches answers."""
         self._routes.extend(routes)
