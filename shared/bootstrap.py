@@ -5,11 +5,13 @@ Adapters are imported here and nowhere else, and only those of the profile at ha
 
 from __future__ import annotations
 
+import os
 import sys
 from threading import Lock
 
+from shared.azure_settings import SERVICE_BUS
 from shared.chain.messages import Queue
-from shared.ports import Ports
+from shared.ports import Bus, Clock, Ports
 from shared.settings import InvalidSettings, Settings, read
 
 _lock = Lock()
@@ -40,9 +42,7 @@ def wire(settings: Settings) -> Ports:
         case "local":
             return _local(settings)
         case _:
-            raise InvalidSettings(
-                f"GENAIOPS_PROFILE is {settings.profile!r}, whose adapters are not part of this release; use `local`."
-            )
+            return _azure(settings)
 
 
 def make_home(settings: Settings) -> None:
@@ -60,28 +60,75 @@ def make_home(settings: Settings) -> None:
 
 def _local(settings: Settings) -> Ports:
     from shared.adapters.local.blobs import FileBlobStore
-    from shared.adapters.local.bus import LocalBus
     from shared.adapters.local.clock import SystemClock
     from shared.adapters.local.endpoints.adapter import LocalEndpoints
     from shared.adapters.local.flow_runner import LocalFlowRunner
     from shared.adapters.local.notifier import ConsoleNotifier
     from shared.adapters.local.registry import LocalRegistry
-    from shared.adapters.queues import QueueConfig
 
-    queues = [
-        QueueConfig(name, max_delivery_count=settings.max_delivery_count, sessions=queue is Queue.CHAIN_EVENTS)
-        for queue, name in settings.queues.items()
-    ]
     make_home(settings)
     clock = SystemClock()
     blobs = FileBlobStore(settings.home / "blobs")
     return Ports(
         settings=settings,
         clock=clock,
-        bus=LocalBus(settings.home / "bus.sqlite3", queues, clock),
+        bus=_bus(settings, clock),
         blobs=blobs,
         runner=LocalFlowRunner(settings.home, calls_in_flight=settings.calls_in_flight),
         registry=LocalRegistry(blobs, clock),
         endpoints=LocalEndpoints(blobs, settings.home, settings.router_url),
         notifier=ConsoleNotifier(blobs, sys.stdout),
     )
+
+
+def _azure(settings: Settings) -> Ports:
+    """Nothing is connected, and no SDK imported, before a port is first used."""
+    from shared.adapters.azure import credential
+    from shared.adapters.azure.blobs import AzureBlobStore
+    from shared.adapters.azure.endpoints import azure_endpoints
+    from shared.adapters.azure.lazy_credential import LazyCredential
+    from shared.adapters.azure.machine_learning import AzureFlowRunner, AzureRegistry, Workspace
+    from shared.adapters.local.clock import SystemClock
+    from shared.adapters.local.notifier import ConsoleNotifier
+
+    azure = settings.azure
+    assert azure is not None, "`settings.read` gives the azure profile its settings"
+    identity = LazyCredential(lambda: credential.credential(azure))
+    clock = SystemClock()
+    blobs = AzureBlobStore(azure.blob_service, identity)
+    workspace = Workspace(azure, identity)
+    return Ports(
+        settings=settings,
+        clock=clock,
+        bus=_bus(settings, clock),
+        blobs=blobs,
+        runner=AzureFlowRunner(workspace, blobs),
+        registry=AzureRegistry(workspace, blobs, clock),
+        endpoints=azure_endpoints(azure, identity, workspace, blobs, clock),
+        notifier=ConsoleNotifier(blobs, sys.stdout),
+    )
+
+
+def _bus(settings: Settings, clock: Clock) -> Bus:
+    """The namespace that `GENAIOPS_BUS` names, or the profile's own queues."""
+    from shared.adapters.queues import QueueConfig
+
+    queues = [
+        QueueConfig(name, max_delivery_count=settings.max_delivery_count, sessions=queue is Queue.CHAIN_EVENTS)
+        for queue, name in settings.queues.items()
+    ]
+    if settings.bus_connection is None and settings.azure is None:
+        from shared.adapters.local.bus import LocalBus
+
+        return LocalBus(settings.home / "bus.sqlite3", queues, clock)
+    from shared.adapters.azure import credential
+    from shared.adapters.azure.bus import ServiceBus
+    from shared.adapters.azure.lazy_credential import LazyCredential
+
+    azure = settings.azure
+    client_id = azure.client_id if azure else os.environ.get("AZURE_CLIENT_ID")
+    identity = LazyCredential(lambda: credential.of_identity(client_id))
+    if settings.bus_connection is not None:
+        return ServiceBus(settings.bus_connection, queues, identity, setting="GENAIOPS_BUS")
+    assert azure is not None
+    return ServiceBus(azure.service_bus, queues, identity, setting=SERVICE_BUS)

@@ -39,10 +39,15 @@ def credential(settings: AzureSettings) -> TokenCredential:
         BusinessFailure: nothing here says who the app is; with what to do. Asking for a token may raise what
             `errors.translated` turns into our families.
     """
+    return of_identity(settings.client_id)
+
+
+def of_identity(client_id: str | None) -> TokenCredential:
+    """The same for who has no settings of the azure profile: a local profile on a namespace in Azure."""
     with _lock:
-        if settings.client_id not in _made:
-            _made[settings.client_id] = _make(settings.client_id, os.environ)
-        return _made[settings.client_id]
+        if client_id not in _made:
+            _made[client_id] = _make(client_id, os.environ)
+        return _made[client_id]
 
 
 def forget() -> None:
