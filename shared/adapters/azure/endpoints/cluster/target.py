@@ -1,0 +1,232 @@
+"""The target `kubernetes_cluster`: what comes next on the way to a deployment in a cluster, and what its objects show.
+
+    prepare: the image's build begins in the registry ──▶ advance: built? ──▶ Service, autoscaler, Deployment applied
+    ──▶ Deployment available? ──▶ the route knows it (header, weight 0) ──▶ READY; shift: the route's weights change
+
+The Deployment is applied last and deleted last: while it is there, the deployment is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, cast
+
+from shared.adapters.azure.endpoints.cluster import manifests, reading
+from shared.adapters.azure.endpoints.cluster.api import ClusterApi
+from shared.adapters.azure.endpoints.cluster.options import ClusterOptions, read
+from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
+from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint, tags_of
+from shared.errors import BusinessFailure, Conflict, NotFound, Transient
+from shared.ports import DeploymentSpec, DeploymentState, Invocation
+
+NAME_LIMIT: Final = 63
+"""Of a Service's name: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#rfc-1035-label-names."""
+_UNANSWERED: Final = frozenset({500, 502, 503, 504})
+"""What a gateway says by itself where nobody answered."""
+
+
+class Images(Protocol):
+    """Images of served flows in a registry."""
+
+    def begin(self, spec: DeploymentSpec, options: Mapping[str, object]) -> Mapping[str, str]:
+        """Begin to build the image, or find it; what `look` needs."""
+        ...
+
+    def look(self, prepared: Mapping[str, str]) -> tuple[DeploymentState, str]:
+        """READY with the image's reference, CREATING, or FAILED with the reason."""
+        ...
+
+
+class ClusterTarget:
+    """Serves endpoints in clusters that only their API server is known of."""
+
+    def __init__(self, images: Images, api: Callable[[ClusterOptions], ClusterApi]) -> None:
+        self._images = images
+        self._api = api
+
+    def check(self, spec: DeploymentSpec) -> None:
+        """Raises BusinessFailure for options and names that a cluster would refuse."""
+        read(spec.target.options if spec.target else {})
+        name = manifests.object_name(spec.endpoint, spec.name)
+        if len(name) > NAME_LIMIT or not name[0].isalpha() or name != name.lower() or "_" in name:
+            raise BusinessFailure(
+                f"Deployment {spec.name!r} of endpoint {spec.endpoint!r} would be called {name!r} in the cluster, "
+                f"where names have at most {NAME_LIMIT} small letters, digits and dashes, the first a letter: choose "
+                "another name for deployment.endpoint in experiment.yaml."
+            )
+
+    def prepare(self, record: EndpointRecord, wanted: WantedDeployment, spec: DeploymentSpec) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's
+        """Begin to build the image."""
+        return self._images.begin(spec, wanted.options)
+
+    def advance(self, record: EndpointRecord, wanted: WantedDeployment) -> SeenDeployment:
+        """Begin what comes next. See the protocol."""
+        options, api = self._of(record)
+        name = manifests.object_name(record.name, wanted.name)
+        try:
+            workload: dict[str, Any] | None = api.get("Deployment", name)
+        except NotFound:
+            workload = None
+        if workload is None:
+            if wanted.began:
+                raise NotFound(f"The cluster {options.cluster_url} has no Deployment {name!r} any more.")
+            return self._create(record, wanted, api)
+        creation = reading.tags_of(workload).get(CREATION_TAG)
+        if creation is None:
+            raise BusinessFailure(
+                f"The namespace {options.namespace} has a Deployment {name!r} that this product did not make: rename "
+                "or delete it, or choose another endpoint."
+            )
+        if creation != wanted.creation:
+            self._delete_objects(api, name)
+            return SeenDeployment(DeploymentState.CREATING, "a former deployment of this name is being deleted")
+        found = self._seen(api, record.name, wanted.name, workload)
+        if found.state is not DeploymentState.READY:
+            return found
+        if not self._is_routed(record, wanted.name, options, api):
+            return SeenDeployment(DeploymentState.CREATING, "the gateway has not taken up its route yet", found.tags)
+        return found
+
+    def observe(self, record: EndpointRecord, *, counts: bool = False) -> SeenEndpoint | None:  # noqa: ARG002 - a cluster counts nothing
+        """Look, and change nothing."""
+        options, api = self._of(record)
+        workloads = api.list("Deployment", {manifests.ENDPOINT_LABEL: record.name})
+        route = self._route(record, api)
+        if route is None and not workloads:
+            return None
+        deployments = {
+            reading.deployment_of(each): self._seen(api, record.name, reading.deployment_of(each), each)
+            for each in workloads
+        }
+        taken_up = reading.is_taken_up(route) if route is not None else True
+        split = {} if route is None else reading.written_split(route, record.name)
+        if route is not None and not taken_up:
+            split = reading.former_split(route)
+        return SeenEndpoint(_address(record, options), split, deployments, is_changing=taken_up is None)
+
+    def shift(self, record: EndpointRecord, split: Mapping[str, int]) -> bool:
+        """Write the weights; False while an earlier change is being taken up. Raises BusinessFailure where refused."""
+        options, api = self._of(record)
+        route = self._route(record, api)
+        if route is None:
+            return False
+        if reading.is_taken_up(route) is False:
+            raise BusinessFailure(
+                f"The gateway {options.gateway} refuses the route {record.name!r}: {reading.refusal(route)}. Correct "
+                "the gateway or the options in configs/deployment_config.json, and run the chain again."
+            )
+        return self._apply_route(record, split, options, api, route)
+
+    def invoke(
+        self, record: EndpointRecord, payload: Mapping[str, object], deployment: str | None = None
+    ) -> Invocation:
+        """Score one request through the gateway."""
+        import requests
+
+        options, _ = self._of(record)
+        headers = {manifests.HEADER: deployment} if deployment else {}
+        if options.hostname and "*" not in options.hostname:
+            headers["Host"] = options.hostname
+        url = _address(record, options)
+        started = time.perf_counter()
+        try:
+            answer = requests.post(url, json=cast("Any", payload), headers=headers, timeout=options.request_timeout_s)
+        except requests.RequestException as error:
+            raise Transient(f"Nothing answered at {url}: {type(error).__name__}") from error
+        latency = 1_000 * (time.perf_counter() - started)
+        answered = answer.headers.get(manifests.HEADER, "")
+        if not answered and answer.status_code in _UNANSWERED:
+            raise Transient(f"The gateway at {url} found nobody to answer ({answer.status_code}).")
+        return Invocation(answer.status_code, answer.content, latency, answered or deployment or "")
+
+    def delete(self, record: EndpointRecord, deployment: str) -> bool:
+        """Take the deployment out of the route, and delete its objects."""
+        options, api = self._of(record)
+        route = self._route(record, api)
+        if route is not None and deployment in reading.routed_deployments(route):
+            split = reading.written_split(route, record.name)
+            if not self._apply_route(record, split, options, api, route, without=deployment):
+                return False
+        self._delete_objects(api, manifests.object_name(record.name, deployment))
+        return True
+
+    # ------------------------------------------------------------------------------------------------------- its parts
+
+    def _create(self, record: EndpointRecord, wanted: WantedDeployment, api: ClusterApi) -> SeenDeployment:
+        state, text = self._images.look(wanted.prepared or {})
+        if state is not DeploymentState.READY:
+            return SeenDeployment(state, text, tags_of(wanted))
+        # In clear are those that are written in clear: references are filled in from the Secret, in the container.
+        for manifest in manifests.deployment_manifests(
+            record.name, wanted.name, text, read(wanted.options), tags=tags_of(wanted)
+        ):
+            api.apply(manifest)
+        return SeenDeployment(DeploymentState.CREATING, "its pods are being started", tags_of(wanted), began="applied")
+
+    def _seen(self, api: ClusterApi, endpoint: str, deployment: str, workload: Mapping[str, Any]) -> SeenDeployment:
+        found = reading.seen(workload)
+        if found.state is not DeploymentState.FAILED:
+            return found
+        labels = {manifests.ENDPOINT_LABEL: endpoint, manifests.DEPLOYMENT_LABEL: deployment}
+        return reading.seen(workload, api.list("Pod", labels))
+
+    def _is_routed(self, record: EndpointRecord, deployment: str, options: ClusterOptions, api: ClusterApi) -> bool:
+        route = self._route(record, api)
+        if route is None or deployment not in reading.routed_deployments(route):
+            split = {} if route is None else reading.written_split(route, record.name)
+            self._apply_route(record, split, options, api, route)
+            return False
+        taken_up = reading.is_taken_up(route)
+        if taken_up is False:
+            raise BusinessFailure(
+                f"The gateway {options.gateway} refuses the route {record.name!r}: {reading.refusal(route)}."
+            )
+        return bool(taken_up)
+
+    def _apply_route(
+        self,
+        record: EndpointRecord,
+        split: Mapping[str, int],
+        options: ClusterOptions,
+        api: ClusterApi,
+        route: Mapping[str, Any] | None,
+        without: str | None = None,
+    ) -> bool:
+        """Write the route with all deployments that there are; False where somebody else was faster."""
+        workloads = api.list("Deployment", {manifests.ENDPOINT_LABEL: record.name})
+        names = {reading.deployment_of(each) for each in workloads if "deletionTimestamp" not in each["metadata"]}
+        former = {} if route is None else reading.written_split(route, record.name)
+        if route is not None and not reading.is_taken_up(route):
+            former = reading.former_split(route)
+        written = manifests.route(
+            record.name,
+            names - {without},
+            split,
+            options,
+            former=former,
+            version=route["metadata"].get("resourceVersion") if route is not None else None,
+        )
+        try:
+            api.apply(written)
+        except Conflict:
+            return False
+        return True
+
+    def _route(self, record: EndpointRecord, api: ClusterApi) -> dict[str, Any] | None:
+        try:
+            return api.get("HTTPRoute", record.name)
+        except NotFound:
+            return None
+
+    def _delete_objects(self, api: ClusterApi, name: str) -> None:
+        for kind in ("HorizontalPodAutoscaler", "Service", "Deployment"):
+            api.delete(kind, name)
+
+    def _of(self, record: EndpointRecord) -> tuple[ClusterOptions, ClusterApi]:
+        options = read(record.options)
+        return options, self._api(options)
+
+
+def _address(record: EndpointRecord, options: ClusterOptions) -> str:
+    return f"{options.public_url}/{record.name}/score"
