@@ -61,7 +61,7 @@ class Attach(NamedTuple):
     source: Described | None = None
     target: Described | None = None
     unsettled: Any = None
-    incomplete_unsettled: bool | None = None
+    incomplete_unsettled: bool = False
     initial_delivery_count: int | None = None
     max_message_size: int | None = None
     offered_capabilities: Any = None
