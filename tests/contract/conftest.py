@@ -9,6 +9,8 @@ from typing import Protocol
 import pytest
 
 from shared.adapters.azure.bus import ServiceBus, Timing
+from shared.adapters.azure.machine_learning.client import Workspace
+from shared.adapters.azure.machine_learning.registry import AzureRegistry
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.bus import LocalBus
 from shared.adapters.local.flow_runner import LocalFlowRunner
@@ -18,7 +20,10 @@ from shared.adapters.memory.bus import MemoryBus
 from shared.adapters.memory.clock import ManualClock
 from shared.adapters.queues import QueueConfig
 from shared.ports import BlobStore, Bus, QueueReceiver, ReceivedMessage, Registry
+from tests.contract.azure_workspace import azure_settings
 from tests.contract.model_server import ModelServer
+from tests.servers.identity import IdentityEndpoint
+from tests.servers.management import Management
 from tests.servers.service_bus import Broker
 
 QUEUES = (
@@ -80,9 +85,18 @@ BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
     "local": lambda folder: FileBlobStore(folder / "blobs"),
     "memory": lambda folder: MemoryBlobStore(),
 }
-REGISTRIES: dict[str, Callable[[Path, ManualClock], Registry]] = {
-    "local": lambda folder, clock: LocalRegistry(FileBlobStore(folder / "blobs"), clock),
-    "memory": lambda folder, clock: LocalRegistry(MemoryBlobStore(), clock),
+
+
+def _azure_registry(request: pytest.FixtureRequest, clock: ManualClock) -> Registry:
+    """azure-ai-ml against the stand-in of the management APIs."""
+    request.getfixturevalue("management")
+    return AzureRegistry(request.getfixturevalue("workspace"), MemoryBlobStore(), clock)
+
+
+REGISTRIES: dict[str, Callable[[pytest.FixtureRequest, ManualClock], Registry]] = {
+    "local": lambda request, clock: LocalRegistry(FileBlobStore(request.getfixturevalue("tmp_path") / "blobs"), clock),
+    "memory": lambda request, clock: LocalRegistry(MemoryBlobStore(), clock),
+    "azure": _azure_registry,
 }
 
 
@@ -109,8 +123,16 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
 
 
 @pytest.fixture(params=REGISTRIES)
-def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Registry:
-    return REGISTRIES[request.param](tmp_path, clock)
+def registry(request: pytest.FixtureRequest, clock: ManualClock) -> Registry:
+    return REGISTRIES[request.param](request, clock)
+
+
+@pytest.fixture(scope="session")
+def workspace(management_server: Management, identity: IdentityEndpoint) -> Workspace:
+    """The workspace as a process sees it: one client, tokens from the managed identity."""
+    from azure.identity import ManagedIdentityCredential
+
+    return Workspace(azure_settings(management_server), ManagedIdentityCredential())
 
 
 @pytest.fixture(scope="module")

@@ -24,4 +24,5 @@ class Models(VersionedAssets):
             raise Refused(
                 400, "UserError", f"{uri!r} lies on no datastore of the workspace: {', '.join(sorted(names))}."
             )
+        body["properties"].setdefault("flavors", {})
         return super().store(request, body, **more)
