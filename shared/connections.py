@@ -27,7 +27,7 @@ from shared.use_case.connection_types import (
 from shared.use_case.model import ConnectionSpec
 from shared.use_case.references import connection_variables, is_placeholder, reference
 
-__all__ = ["Connection", "Lacking", "MissingVariables", "resolve"]
+__all__ = ["Connection", "Lacking", "MissingVariables", "NeededValue", "needed_values", "resolve"]
 
 _STAND_IN_KEY: Final = "stand-in"
 
@@ -85,6 +85,17 @@ class Lacking:
     """What to set."""
 
 
+@dataclass(frozen=True)
+class NeededValue:
+    """A value of a connection that whoever resolves it looks for in the environment."""
+
+    group: str
+    """`configs`, `secrets`, or empty for the connection's own values."""
+    key: str
+    variable: str
+    """Its variable, in the one spelling that every platform takes: capitals, digits and `_`."""
+
+
 class MissingVariables(BusinessFailure):
     """Connections that are configured in part, or not at all and for which nothing can stand in."""
 
@@ -120,6 +131,20 @@ def resolve(
     if lacking:
         raise MissingVariables(lacking, variables.where_to_set)
     return resolved
+
+
+def needed_values(spec: ConnectionSpec) -> list[NeededValue]:
+    """The values that `resolve` looks for in the environment: for a platform that gives them from a store of its own.
+
+    A connection of which only the name is known is taken for one to Azure OpenAI.
+    """
+    kind = type_named(spec.connection_type or spec.values.get("api_type", "")) or AZURE
+    found = []
+    for place, key, written in _parts(spec, kind):
+        if reference(written) is not None or not written or is_placeholder(written):
+            variable = connection_variables(f"{spec.name}_{reference(written) or key}")[-1]
+            found.append(NeededValue(place, key, variable))
+    return found
 
 
 def _resolved(spec: ConnectionSpec, variables: Variables, stand_in_url: str | None) -> Connection | list[Lacking]:

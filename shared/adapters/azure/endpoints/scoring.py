@@ -1,0 +1,93 @@
+"""Scoring requests to Azure ML's online endpoints: the header that names a deployment, what the answers mean.
+
+https://learn.microsoft.com/azure/machine-learning/how-to-authenticate-online-endpoint (tokens and keys) and
+https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#http-status-codes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from shared.adapters.azure.errors import PAUSE_S
+from shared.errors import BusinessFailure, Throttled, Transient
+from shared.ports import Invocation
+
+DEPLOYMENT_HEADER: Final = "azureml-model-deployment"
+MODEL_STATUS_HEADER: Final = "ms-azureml-model-error-statuscode"
+"""Of an answer 424: the status that the container itself gave."""
+SCOPE: Final = "https://ml.azure.com/.default"
+ROLE: Final = "AzureML Data Scientist"
+_SHOWN: Final = 300
+_NOBODY: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.FAILED_DEPENDENCY)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer over HTTP; names of headers in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    latency_ms: float
+
+
+def post(url: str, payload: Mapping[str, object], deployment: str | None, bearer: str, timeout_s: float) -> Answer:
+    """Send one request. A connection of its own each time: a function that sleeps keeps none alive.
+
+    Raises:
+        Transient: nothing answered, or not in time.
+    """
+    import requests
+
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {bearer}"}
+    if deployment is not None:
+        headers[DEPLOYMENT_HEADER] = deployment
+    start = time.perf_counter()
+    try:
+        answer = requests.post(url, data=json.dumps(payload).encode(), headers=headers, timeout=(10.0, timeout_s))
+    except requests.Timeout as error:
+        raise Transient(f"No answer from {url} within {timeout_s:g} s.") from error
+    except requests.RequestException as error:
+        raise Transient(f"{url} cannot be reached ({type(error).__name__}).") from error
+    latency_ms = (time.perf_counter() - start) * 1000
+    return Answer(
+        answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content, latency_ms
+    )
+
+
+def meant(answer: Answer, endpoint: str, deployment: str | None) -> Invocation:
+    """What an answer tells: a container's own answer, whatever its status, or that none could answer.
+
+    Raises:
+        Transient: no deployment answered: there is no traffic, or what has it is not ready.
+        Throttled: the endpoint has more requests than it takes.
+        BusinessFailure: this app may not score there.
+    """
+    who = answer.headers.get(DEPLOYMENT_HEADER, "")
+    model_status = answer.headers.get(MODEL_STATUS_HEADER, "")
+    status = int(model_status) if answer.status == HTTPStatus.FAILED_DEPENDENCY and model_status.isdigit() else None
+    if status is not None or who or answer.status < HTTPStatus.BAD_REQUEST:
+        return Invocation(status or answer.status, answer.body, answer.latency_ms, who or deployment or "")
+    said = answer.body.decode("utf-8", "replace")[:_SHOWN]
+    if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise BusinessFailure(
+            f"The endpoint {endpoint!r} did not let this app in ({answer.status}): give the app's managed identity the "
+            f"role {ROLE} in the workspace; a new assignment takes some minutes to work. It said: {said}"
+        )
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise Throttled(f"The endpoint {endpoint!r} has too many requests: {said}", _pause(answer))
+    if answer.status in _NOBODY or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Transient(f"Nothing answered at endpoint {endpoint!r} ({answer.status}): {said}")
+    return Invocation(answer.status, answer.body, answer.latency_ms, deployment or "")
+
+
+def _pause(answer: Answer) -> float:
+    try:
+        return max(0.0, float(answer.headers.get("retry-after", "")))
+    except ValueError:
+        return PAUSE_S
