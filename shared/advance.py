@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from shared import chain_store, dead_letters
+from shared import chain_store, dead_letters, telemetry
 from shared.chain.decide import decide
 from shared.chain.messages import (
     AnyEvent,
@@ -28,6 +28,7 @@ from shared.envelopes import addressed
 from shared.errors import Conflict, Malformed, NotFound, Transient
 from shared.names import chain_id
 from shared.ports import OutgoingMessage, Ports
+from shared.telemetry import chains
 
 log = logging.getLogger("genaiops.chain")
 
@@ -37,24 +38,31 @@ ATTEMPTS: Final = 5
 
 def start(ports: Ports, delivery: Delivery) -> None:
     """Handle a message of chain-requests: begin the chain that it asks for, or find it begun."""
-    try:
-        request = parse_request(delivery.body)
-        identifier = chain_id(request.use_case, request.kind, request.request_id)
-        event = ChainRequested(id=event_id(identifier), chain=identifier, at=delivery.enqueued_at, request=request)
-    except (Malformed, ValidationError) as error:
-        dead_letters.reject(ports, delivery, str(error))
-        return
-    apply(ports, event)
+    with telemetry.handling(ports, "start chain", delivery) as handling:
+        try:
+            request = parse_request(delivery.body)
+            identifier = chain_id(request.use_case, request.kind, request.request_id)
+            event = ChainRequested(id=event_id(identifier), chain=identifier, at=delivery.enqueued_at, request=request)
+        except (Malformed, ValidationError) as error:
+            handling.failed("malformed", str(error))
+            dead_letters.reject(ports, delivery, str(error))
+            return
+        handling.tell(chain=identifier, event=event.type)
+        apply(ports, event)
 
 
 def advance(ports: Ports, delivery: Delivery) -> None:
     """Handle a message of chain-events."""
-    try:
-        event = parse_event(delivery.body)
-    except Malformed as error:
-        dead_letters.reject(ports, delivery, str(error))
-        return
-    apply(ports, event)
+    with telemetry.handling(ports, "advance chain", delivery) as handling:
+        try:
+            event = parse_event(delivery.body)
+        except Malformed as error:
+            handling.failed("malformed", str(error))
+            dead_letters.reject(ports, delivery, str(error))
+            return
+        handling.name = f"advance {event.type}"
+        handling.tell(chain=event.chain, event=event.type)
+        apply(ports, event)
 
 
 def apply(ports: Ports, event: AnyEvent) -> None:
@@ -82,11 +90,22 @@ def _apply_once(ports: Ports, event: AnyEvent) -> None:
         chain, etag = relay(ports, chain, etag)
     decision = decide(chain, event)
     if decision.stale or decision.chain is None:
+        _tell(chain, "stale")
         log.info("%s: %s changes nothing: %s", event.chain, event.type, decision.stale)
         return
     decided = decision.chain.model_copy(update={"outbox": decision.messages})
     etag = chain_store.save(ports.blobs, decided, etag) if etag else chain_store.create(ports.blobs, decided)
+    _tell(decided, decided.status)
+    chains.moved(chain, decided)
     relay(ports, decided, etag)
+
+
+def _tell(chain: Chain | None, outcome: str) -> None:
+    handling = telemetry.current()
+    if handling is not None and chain is not None:
+        step = chain.step.step.value if chain.step is not None else None
+        handling.tell(kind=chain.request.kind, use_case=chain.request.use_case, step=step)
+        handling.tell(outcome=outcome)
 
 
 def relay(ports: Ports, chain: Chain, etag: str) -> tuple[Chain, str]:

@@ -17,12 +17,14 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from shared import chain_store
+from shared import chain_store, telemetry
 from shared.chain.messages import CommandFailed, Queue, event_id, problems
 from shared.delivery import Delivery
 from shared.envelopes import send_event
 from shared.errors import BusinessFailure, Malformed, NotFound
 from shared.ports import OutgoingMessage, Ports
+from shared.telemetry import chains
+from shared.telemetry.logs import hidden
 
 log = logging.getLogger("genaiops.dead_letters")
 
@@ -64,7 +66,7 @@ class DeadLetter(BaseModel):
     @property
     def body_preview(self) -> str:
         """The beginning of the body as text; bytes that are no UTF-8 are replaced."""
-        return self.body[:PREVIEW].decode("utf-8", "replace")
+        return hidden(self.body[:PREVIEW].decode("utf-8", "replace"))
 
 
 def reject(ports: Ports, delivery: Delivery, description: str) -> None:
@@ -78,7 +80,8 @@ def record(ports: Ports, delivery: Delivery) -> None:
     description = delivery.dead_letter_description or (
         f"The message failed at each of its deliveries ({delivery.count} or more); the function's log has the errors."
     )
-    _record(ports, delivery, reason, description)
+    with telemetry.handling(ports, "record dead letter", delivery):
+        _record(ports, delivery, reason, description)
 
 
 def listed(ports: Ports) -> list[DeadLetter]:
@@ -142,6 +145,7 @@ def discard(ports: Ports, identifier: str) -> DeadLetter:
 def _record(ports: Ports, delivery: Delivery, reason: str, description: str) -> None:
     digest = hashlib.sha256(delivery.message_id.encode() + b"\n" + delivery.body).hexdigest()[:16]
     chain, command = _named(delivery.body)
+    description = hidden(description)
     letter = DeadLetter(
         id=f"{delivery.queue}-{digest}",
         queue=delivery.queue,
@@ -157,6 +161,7 @@ def _record(ports: Ports, delivery: Delivery, reason: str, description: str) -> 
     )
     ports.blobs.write(CONTAINER, f"{letter.id}.json", letter.model_dump_json().encode())
     log.error("dead letter %s (%s): %s", letter.id, reason, description)
+    chains.dead_lettered(letter.id, delivery.queue, reason, chain)
     if chain and command:
         _fail_chain(ports, chain, command, f"{reason}: {description}")
 

@@ -10,6 +10,7 @@ import hashlib
 from datetime import datetime
 from typing import Final
 
+from shared import telemetry
 from shared.chain.messages import QUEUE_OF, Command, Event, Queue
 from shared.chain.state import Outgoing
 from shared.ports import OutgoingMessage, Ports
@@ -38,6 +39,7 @@ def envelope(
         deliver_at=due,
         subject=type(message).__name__,
         correlation_id=message.chain,
+        properties=telemetry.carried(message.chain),
     )
 
 

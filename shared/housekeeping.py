@@ -9,13 +9,14 @@ import logging
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared import chain_store
+from shared import chain_store, telemetry
 from shared.advance import relay
 from shared.chain.messages import ApprovalTimedOut
 from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
 from shared.errors import Conflict, GenAIOpsError
 from shared.ports import Ports
+from shared.telemetry import chains
 
 log = logging.getLogger("genaiops.housekeeping")
 
@@ -28,12 +29,15 @@ EXAMINED: Final = 1_000
 
 def sweep(ports: Ports) -> None:
     """Look at every chain that has not ended."""
-    now = ports.clock.now()
-    for chain in chain_store.recent(ports.blobs, EXAMINED):
-        try:
-            _look_after(ports, chain, now)
-        except GenAIOpsError:  # one chain's trouble must not keep the timer from the others
-            log.exception("%s: housekeeping failed; the next sweep tries again", chain.id)
+    with telemetry.handling(ports, "housekeeping"):
+        now = ports.clock.now()
+        recent = chain_store.recent(ports.blobs, EXAMINED)
+        chains.seen(recent, now)
+        for chain in recent:
+            try:
+                _look_after(ports, chain, now)
+            except GenAIOpsError:  # one chain's trouble must not keep the timer from the others
+                log.exception("%s: housekeeping failed; the next sweep tries again", chain.id)
 
 
 def _look_after(ports: Ports, chain: Chain, now: datetime) -> None:

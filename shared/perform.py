@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, assert_never
 
-from shared import chain_store, dead_letters
+from shared import chain_store, dead_letters, telemetry
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import (
     Answer,
@@ -49,6 +49,8 @@ from shared.delivery import Delivery
 from shared.envelopes import send_command, send_event
 from shared.errors import BusinessFailure, Conflict, GenAIOpsError, Malformed, NotFound, Throttled, Transient
 from shared.ports import Ports
+from shared.telemetry import Handling
+from shared.telemetry.logs import hidden
 
 log = logging.getLogger("genaiops.commands")
 
@@ -62,24 +64,38 @@ DEPLOY_PATIENCE: Final = timedelta(hours=1)
 
 def perform(ports: Ports, delivery: Delivery) -> None:
     """Handle a message of a capability queue. Raises a passing fault, unless this delivery is the last."""
+    with telemetry.handling(ports, f"perform {delivery.queue}", delivery) as handling:
+        _perform(ports, delivery, handling)
+
+
+def _perform(ports: Ports, delivery: Delivery, handling: Handling) -> None:
     try:
         command = parse_command(delivery.body)
+        handling.tell(chain=command.chain, command=command.type, attempt=command.attempt, look=command.look)
+        handling.name = f"perform {command.type}"
         chain, _ = chain_store.load(ports.blobs, command.chain)
     except (Malformed, NotFound) as error:
+        handling.failed("malformed", str(error))
         dead_letters.reject(ports, delivery, str(error))
         return
+    step = chain.step.step.value if chain.step is not None else None
+    handling.tell(kind=chain.request.kind, use_case=chain.request.use_case, step=step)
     if command.id not in chain.awaiting:
+        handling.tell(outcome="stale")
         log.info("%s: %s is stale: the chain does not await it", command.id, command.type)
         return
     answer = _answer(ports, chain, command, last=delivery.count >= ports.settings.max_delivery_count)
     match answer:
         case Answer():
+            handling.tell(outcome=type(answer).__name__)
             send_event(ports, answer)
         case LookAgain():
+            handling.tell(outcome="look again")
             if not command.hint:  # else the scheduled look comes anyway
                 again = {"look": command.look + 1, "attempt": 0}  # it went well: faults are counted in a row
                 _come_back(ports, command.model_copy(update=again), answer.seconds)
         case _Later():
+            handling.tell(outcome="try again")
             _come_back(ports, command.model_copy(update={"attempt": command.attempt + 1}), answer.seconds)
         case _:
             assert_never(answer)
@@ -102,11 +118,14 @@ def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> A
     try:
         answer = _work(ports, chain, command)
     except Throttled as error:
+        _met("throttled", error)
         log.warning("%s: %s is throttled, again in %g s: %s", command.id, command.type, error.retry_after, error)
         answer = LookAgain(error.retry_after)
     except (BusinessFailure, Malformed) as error:
+        _met("malformed" if isinstance(error, Malformed) else "business failure", error)
         return _failed(ports, command, str(error))
     except (Transient, Conflict) as error:
+        _met("transient", error)
         if command.attempt < len(PAUSES_S):
             pause = PAUSES_S[command.attempt]
             log.warning("%s: %s met a passing fault, again in %g s: %s", command.id, command.type, pause, error)
@@ -114,6 +133,7 @@ def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> A
         attempts = len(PAUSES_S) + 1
         return _failed(ports, command, f"{command.type} failed {attempts} times, the last time with: {error}")
     except Exception as error:
+        _met("unexpected", error)
         log.exception("%s: %s failed", command.id, command.type)
         if not last:
             raise
@@ -121,12 +141,27 @@ def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> A
         return _failed(ports, command, f"{command.type} failed at every delivery, the last time with: {what}")
     patience = DEPLOY_PATIENCE if isinstance(command, Deploy) else PATIENCE
     if isinstance(answer, LookAgain) and started - command.issued_at > patience:
-        return _failed(ports, command, f"{command.type} did not end within {patience.total_seconds() / 3600:g} h.")
-    return answer
+        late = Transient(f"{command.type} did not end within {patience.total_seconds() / 3600:g} h.")
+        _met("transient", late)
+        return _failed(ports, command, str(late))
+    return _clean(answer) if isinstance(answer, Answer) else answer
+
+
+def _met(family: str, error: Exception) -> None:
+    handling = telemetry.current()
+    if handling is not None:
+        handling.failed(family, str(error))
 
 
 def _failed(ports: Ports, command: Command, reason: str) -> CommandFailed:
-    return CommandFailed(**answer_to(ports, command), reason=reason[:8_000])
+    return CommandFailed(**answer_to(ports, command), reason=hidden(reason)[:8_000])
+
+
+def _clean(answer: Answer) -> Answer:
+    """The answer without secrets in its texts: a service's error may quote the request that it refuses."""
+    texts = {name: getattr(answer, name, None) for name in ("reason", "detail")}
+    cleaned = {name: hidden(text) for name, text in texts.items() if isinstance(text, str) and hidden(text) != text}
+    return answer.model_copy(update=cleaned) if cleaned else answer
 
 
 def _work(ports: Ports, chain: Chain, command: AnyCommand) -> Answer | LookAgain:

@@ -12,7 +12,7 @@ import json
 import logging
 from typing import Any, Final
 
-from shared import dead_letters, run_tags
+from shared import dead_letters, run_tags, telemetry
 from shared.delivery import Delivery
 from shared.envelopes import send_command
 from shared.errors import Malformed
@@ -28,11 +28,13 @@ TYPES: Final = (
 
 def run_changed(ports: Ports, delivery: Delivery) -> None:
     """Handle a message of run-events: look at the run again, if a chain of ours started it."""
-    try:
-        for event in _events(delivery.body):
-            _look(ports, event)
-    except Malformed as error:
-        dead_letters.reject(ports, delivery, str(error))
+    with telemetry.handling(ports, "run event", delivery) as handling:
+        try:
+            for event in _events(delivery.body):
+                _look(ports, event)
+        except Malformed as error:
+            handling.failed("malformed", str(error))
+            dead_letters.reject(ports, delivery, str(error))
 
 
 def _events(body: bytes) -> list[dict[str, Any]]:

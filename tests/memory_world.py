@@ -159,8 +159,11 @@ class World:
         self.blobs.write("bundles", f"{made.digest}.zip", made.content)
         return made.digest
 
-    def publish(self, queue: Queue, body: bytes, message_id: str, session: str | None = None) -> None:
-        self.bus.send(self.settings.queues[queue], [OutgoingMessage(body, message_id, session_id=session)])
+    def publish(
+        self, queue: Queue, body: bytes, message_id: str, session: str | None = None, **properties: str
+    ) -> None:
+        message = OutgoingMessage(body, message_id, session_id=session, properties=properties)
+        self.bus.send(self.settings.queues[queue], [message])
 
     def answer(self, chain: str, verdict: Verdict = Verdict.APPROVED, approver: str = "ada") -> None:
         approval = self.chain(chain).approval
@@ -221,7 +224,14 @@ class World:
     def _handle(
         self, queue: Queue, message: ReceivedMessage, handler: Callable[[Ports, Delivery], None] | None = None
     ) -> None:
-        delivery = Delivery(queue, message.body, message.message_id, message.delivery_count, message.enqueued_at)
+        delivery = Delivery(
+            queue,
+            message.body,
+            message.message_id,
+            message.delivery_count,
+            message.enqueued_at,
+            message.properties,
+        )
         handler = handler or HANDLERS.get(queue, perform)
         try:
             handler(self.ports, delivery)

@@ -24,6 +24,7 @@ from shared.experimentation.progress import ProgressNotes
 from shared.experimentation.tally import Tally
 from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
 from shared.results import RunRecord, cell_folder
+from shared.telemetry.chains import run_ended
 from shared.use_case.opened import open_use_case
 
 
@@ -102,6 +103,8 @@ def _looked(ports: Ports, name: str) -> RunOutcome | None:
 def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
     """Store what a run left behind, together with the lines that it had no need to run."""
     assert outcome.record is not None  # the port: an ended run has a record
+    took = outcome.record.tokens
+    run_ended(succeeded=outcome.record.succeeded, prompt_tokens=took.prompt, completion_tokens=took.completion)
     known = reuse.pinned(ports.blobs, folder)
     if known is None:
         result_store.write(ports.blobs, folder, outcome.record, outcome.lines)

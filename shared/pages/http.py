@@ -14,13 +14,17 @@ from urllib.parse import parse_qsl, urlsplit
 from shared import loopback
 from shared.errors import InvalidName, Malformed, NotFound, Throttled, Transient
 from shared.pages.page import Page, message
-from shared.settings import Settings
+from shared.settings import InvalidSettings, Settings
+from shared.telemetry.handling import answering
+from shared.telemetry.logs import hidden
 
 if TYPE_CHECKING:
     import azure.functions as func
 
 FORM_LIMIT: Final = 64 * 1024
 """Bytes of a form."""
+
+_ROUTE_WORDS: Final = frozenset({"api", "approvals", "report", "chains", "files", "state", "cancel", "dashboard"})
 
 
 @dataclass(frozen=True)
@@ -41,23 +45,40 @@ def respond(req: func.HttpRequest, handle: Callable[[Request], Page]) -> func.Ht
     """Answer a request with the page that `handle` gives; an error becomes a page that says what to do."""
     import azure.functions as func
 
+    with answering(req.method, _route(req)) as answer:
+        page = _page(req, handle)
+        answer.tell(outcome=str(page.status))
+    return func.HttpResponse(
+        body=page.body,
+        status_code=page.status,
+        headers={**page.headers, "Content-Type": page.content_type},
+    )
+
+
+def _route(req: func.HttpRequest) -> str:
+    """What was asked for, without the values in the path: a link of an approver is a key."""
+    parts = urlsplit(req.url).path.split("/")
+    return "/".join(part if part in _ROUTE_WORDS else "…" for part in parts if part)
+
+
+def _page(req: func.HttpRequest, handle: Callable[[Request], Page]) -> Page:
     try:
         page = handle(request_of(req))
+    except InvalidSettings:
+        # Which settings those are is the operator's business: this page may be anybody's.
+        logging.getLogger(__name__).exception("A page could not be shown: the settings are missing or wrong")
+        page = message(503, "Not set up", "Settings of this app are missing or wrong; its log lists them all.")
     except (NotFound, InvalidName) as error:
-        page = message(404, "Not found", str(error))
+        page = message(404, "Not found", hidden(str(error)))
     except Malformed as error:
-        page = message(400, "This request cannot be understood", str(error))
+        page = message(400, "This request cannot be understood", hidden(str(error)))
     except (Transient, Throttled):
         logging.getLogger(__name__).warning("A page could not be shown for now", exc_info=True)
         page = message(503, "Not available for now", "A service that this page needs did not answer. Try again.")
     except Exception:
         logging.getLogger(__name__).exception("A page could not be shown")
         page = message(500, "This page could not be shown", "The reason is in the function app's log.")
-    return func.HttpResponse(
-        body=page.body,
-        status_code=page.status,
-        headers={**page.headers, "Content-Type": page.content_type},
-    )
+    return page
 
 
 def request_of(req: func.HttpRequest) -> Request:
