@@ -1,8 +1,10 @@
-"""The product on one machine: the embedded host with the local adapters, the endpoints and the stand-in model.
+"""The product on one machine: the embedded host with the profile's adapters, and what the local ones need beside it.
 
-`python -m genaiops start`, the demo and the acceptance tests all run exactly this. Together with `shared/bootstrap.py`
-and the lab it is what knows which adapters there are. What starts is stopped in the opposite order: first the host
-drains its functions, then the endpoints end, the flow runner's workers, and last the stand-in model.
+`python -m genaiops start`, the demo and the acceptance tests all run exactly this. Under the local profile flows are
+served here and a stand-in model stands by; under the azure profile the functions run here on the resources in Azure.
+The queues may be those of any Service Bus namespace or emulator (`start --bus`). Together with `shared/bootstrap.py` and
+the lab it is what knows which adapters there are. What starts is stopped in the opposite order: first the host drains
+its functions, then the endpoints end, the flow runner's workers, and last the stand-in model.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self, runtime_checkable
 
 from genaiops import known_connections
 from shared import bootstrap, model_connections
 from shared.errors import GenAIOpsError
-from shared.ports import Ports
+from shared.ports import Ports, QueueReceiver
 from shared.settings import Settings
 from shared.use_case.model import ConnectionSpec
 from shared.visible import for_terminal
@@ -34,6 +36,19 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("genaiops.embedded")
 
 DRAIN_TIMEOUT_S: Final = 30.0
+NOT_HERE: Final = (
+    "Uploads of datasets are told to the app in Azure, by Event Grid, and not to this host: use `submit`. "
+    "An app that is deployed on the same queues takes its part of the messages."
+)
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """An adapter that holds connections or processes."""
+
+    def close(self) -> None:
+        """Let go of them."""
+        ...
 
 
 class Embedded:
@@ -49,15 +64,10 @@ class Embedded:
         """Prepare; nothing runs yet.
 
         Args:
-            settings: of the local profile. This process's ports are wired from them.
+            settings: of either profile. This process's ports are wired from them.
             stand_in_options: how the stand-in model behaves: `{"latency-ms": 200, "throttle-rate": 0.05}`.
             drain_timeout_s: how long `stop` lets running functions go on.
         """
-        if settings.profile != "local":
-            raise GenAIOpsError(
-                f"GENAIOPS_PROFILE is {settings.profile!r}: the functions are run by Azure there. "
-                "To run them on this machine, set GENAIOPS_PROFILE=local."
-            )
         self.settings = settings
         self._stand_in_options = stand_in_options
         self._drain_timeout_s = drain_timeout_s
@@ -104,8 +114,18 @@ class Embedded:
         """Address of the endpoints: `<router>/<endpoint>/score`."""
         return self.settings.router_url
 
+    @property
+    def is_local(self) -> bool:
+        """Whether flows are run and served on this machine."""
+        return self.settings.azure is None
+
     def stand_in_connections(self) -> tuple[str, ...]:
-        """Connections of the use cases under `flows/` that are not configured: the stand-in model answers for them."""
+        """Connections of the use cases under `flows/` that are not configured: the stand-in model answers for them.
+
+        None in Azure: there a workspace has the connections.
+        """
+        if not self.is_local:
+            return ()
         return known_connections.of_stand_in(self.settings, self._connections)
 
     @cached_property
@@ -145,10 +165,6 @@ class Embedded:
     def _begin(self) -> None:
         from genaiops.host import Host, app_settings
         from genaiops.host.lock import HomeLock
-        from genaiops.stand_in_model import start_stand_in
-        from shared.adapters.local.bus import LocalBus
-        from shared.adapters.local.endpoints.supervisor import EndpointSupervisor
-        from shared.adapters.local.flow_runner import LocalFlowRunner
 
         settings = self.settings
         bootstrap.make_home(settings)
@@ -160,22 +176,16 @@ class Embedded:
         home = HomeLock(state)
         home.acquire()
         self._stack.callback(home.release)
-        self._start_stand_in(start_stand_in)
+        if self.is_local:
+            self._start_stand_in()
         ports = bootstrap.wire(settings)
         bootstrap.use(ports)
-        assert isinstance(ports.bus, LocalBus)
-        assert isinstance(ports.runner, LocalFlowRunner)
-        self._stack.callback(ports.bus.close)
-        self._stack.callback(ports.runner.close)
-        supervisor = EndpointSupervisor(
-            ports.blobs,
-            settings.home,
-            settings.router_port,
-            partial(model_connections.resolved, settings),
-            fill_in=partial(model_connections.filled_in, settings),
-        )
-        supervisor.start()
-        self._stack.callback(supervisor.stop)
+        if isinstance(ports.bus, Closable):
+            self._stack.callback(ports.bus.close)
+        if self.is_local:
+            self._serve_endpoints(ports)
+        if not isinstance(ports.bus, QueueReceiver):
+            raise GenAIOpsError(f"{type(ports.bus).__name__} cannot be received from: it is no bus of a host.")
         host = Host(
             load_function_app(settings.root),
             ports.bus,
@@ -188,15 +198,35 @@ class Embedded:
             drain_timeout_s=self._drain_timeout_s,
             lock=home,
             on_poison=lambda blob: keep_as_dead_letter(ports, blob),
+            serves_blobs=self.is_local,
         )
         host.start()
         self._stack.callback(host.stop)
         self._host = host
 
-    def _start_stand_in(self, start: Callable[..., StandIn]) -> None:
+    def _serve_endpoints(self, ports: Ports) -> None:
+        """Serve what is deployed locally, and end the runner's workers with it."""
+        from shared.adapters.local.endpoints.supervisor import EndpointSupervisor
+
+        settings = self.settings
+        if isinstance(ports.runner, Closable):
+            self._stack.callback(ports.runner.close)
+        supervisor = EndpointSupervisor(
+            ports.blobs,
+            settings.home,
+            settings.router_port,
+            partial(model_connections.resolved, settings),
+            fill_in=partial(model_connections.filled_in, settings),
+        )
+        supervisor.start()
+        self._stack.callback(supervisor.stop)
+
+    def _start_stand_in(self) -> None:
         """It also stands by where all known connections are configured: a bundle may bring another name."""
+        from genaiops.stand_in_model import start_stand_in
+
         try:
-            self.stand_in = start(
+            self.stand_in = start_stand_in(
                 self.settings.stand_in_port, options=self._stand_in_options, log=self.settings.home / "stand-in.log"
             )
         except GenAIOpsError as error:
@@ -244,12 +274,19 @@ def run_until_stopped(settings: Settings, say: Callable[[str], None]) -> None:
 
 def addresses(embedded: Embedded) -> list[str]:
     """What a person needs to know of what runs here."""
-    lines = [
-        f"dashboard   {embedded.dashboard_url}",
-        f"functions   {embedded.functions_url}",
-        f"endpoints   {embedded.router_url}/<endpoint>/score",
-        f"data        {embedded.settings.home}",
-    ]
+    from shared.adapters.azure.bus import ServiceBus
+
+    settings, bus = embedded.settings, embedded.ports.bus
+    lines = [f"dashboard   {embedded.dashboard_url}", f"functions   {embedded.functions_url}"]
+    if embedded.is_local:
+        lines += [f"endpoints   {embedded.router_url}/<endpoint>/score", f"data        {settings.home}"]
+    if isinstance(bus, ServiceBus):
+        lines.append(f"queues      {bus.host}")
+    if settings.bus_connection is not None:
+        lines.append("            other commands find them by GENAIOPS_BUS: set it where you run them")
+    if settings.azure is not None:
+        lines.append(f"data        {settings.azure.blob_service}, workspace {settings.azure.workspace}")
+        lines.append(NOT_HERE)
     if names := embedded.stand_in_connections():
         lines.append(stand_in_notice(embedded.settings, names))
     return lines
@@ -278,3 +315,5 @@ def _log_to_terminal() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("aiohttp", "azure", "asyncio", "promptflow", "werkzeug", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Its adapter says what fails, once; the SDK says it at each try, with a traceback.
+    logging.getLogger("azure.servicebus").setLevel(logging.CRITICAL)

@@ -20,6 +20,13 @@ def start(
     port: Annotated[
         int | None, typer.Option(help="Port of the functions and the dashboard (default: GENAIOPS_HTTP_PORT or 7071).")
     ] = None,
+    bus: Annotated[
+        str | None,
+        typer.Option(
+            help="Take the queues from this Service Bus namespace or emulator: host name, or connection string "
+            "(default: GENAIOPS_BUS, else queues of its own)."
+        ),
+    ] = None,
 ) -> None:
     """Run the functions, the dashboard and the endpoints on this machine until Ctrl-C or SIGTERM."""
     import os
@@ -29,6 +36,8 @@ def start(
 
     if port is not None:
         os.environ["GENAIOPS_HTTP_PORT"] = str(port)
+    if bus is not None:
+        os.environ["GENAIOPS_BUS"] = bus
     run_until_stopped(settings.read(), say)
 
 

@@ -6,6 +6,7 @@
     triggers.py     what the FunctionApp registers, read once
     host_json.py    what host.json says
     queues.py       feeds queue and dead-letter triggers; renewals.py keeps their locks
+    outages.py      queues that cannot be read for a while, said once
     blobs.py        feeds blob triggers; blob_client.py is what they get
     timers.py       feeds timer triggers
     http.py         feeds HTTP triggers; routes.py finds the function, keys.py guards it
@@ -18,8 +19,8 @@
     lock.py         one host per home
     errors.py       HostError
 
-A queue message on its way: `queues._look` receives it under a lock, a worker decodes it and calls the function,
-`renewals` keeps the lock meanwhile, and `settling` completes the message, or gives it back after a wait.
+A queue message on its way: `queues._look` or `_watch` receives it under a lock, a worker decodes it and calls the
+function, `renewals` keeps the lock meanwhile, and `settling` completes the message, or gives it back after a wait.
 """
 
 from __future__ import annotations

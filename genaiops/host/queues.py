@@ -1,4 +1,7 @@
-"""Feeds queue triggers: one thread looks for messages, workers run the functions and settle what they got.
+"""Feeds queue triggers: threads take messages, workers run the functions and settle what they got.
+
+Queues on this machine are looked at in turn by one thread: a look costs next to nothing. Queues that a network lies
+before are waited at, by a thread for each: a message that comes is here at once, and while none comes nothing happens.
 
 A function that returns completes its message. One that raises gives it back, to be delivered again or, after the last
 delivery, to be dead-lettered by the queue: not at once, for a fault that passes in a second must not use up all
@@ -11,7 +14,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,11 +25,12 @@ from genaiops.host.errors import HostError
 from genaiops.host.held_back import FIRST_WAIT
 from genaiops.host.host_json import HostJson
 from genaiops.host.invocation import FunctionFailed, invoke
+from genaiops.host.outages import Outages
 from genaiops.host.settling import Settling, name_of
 from genaiops.host.triggers import DEAD_LETTERS, QueueTrigger
 from genaiops.host.workers import Workers
-from shared.errors import Conflict, NotFound
-from shared.ports import Clock, QueueReceiver, ReceivedMessage
+from shared.errors import Conflict, GenAIOpsError, NotFound
+from shared.ports import Clock, QueueReceiver, ReceivedMessage, WaitingReceiver
 
 log: Final = logging.getLogger("genaiops.host")
 
@@ -35,6 +40,12 @@ POLL_DEAD_LETTERS: Final = 0.5
 """The same for dead-letter queues, where nobody waits."""
 PAUSE: Final = 1.0
 """Seconds without a look at a queue that could not be read."""
+WAIT: Final = 1.0
+"""Seconds that are waited at a queue before its thread sees whether the host stops."""
+WAIT_FOR_SESSION: Final = 15.0
+"""The same for sessions, where each wait costs a connection; a stop ends it."""
+SESSION_WATCHERS: Final = 2
+"""Threads that wait for sessions of one queue: while one has found a session and connects anew, the other waits."""
 
 
 @dataclass
@@ -65,45 +76,111 @@ class QueueFeed:
     ) -> None:
         """`first_wait`: seconds between the first delivery of a message that failed and the second."""
         self._receiver, self._config = receiver, config
+        self._waiting = receiver if isinstance(receiver, WaitingReceiver) else None
         self._lanes = [_lane(trigger, config, concurrency) for trigger in triggers]
         self._workers = Workers("queue", sum(lane.limit for lane in self._lanes) or 1)
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._outages = Outages()
         self._wake = threading.Event()
         self._settling = Settling(receiver, clock, config.max_renewal, first_wait, self._wake.set)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="queues", daemon=True)
+        self._threads = list(self._takers())
 
     def start(self) -> None:
         """Begin to receive.
 
         Raises:
-            HostError: a queue that a trigger names does not exist.
+            HostError: a queue that a trigger names does not exist or cannot be read; the text says all about all.
         """
-        for lane in self._lanes:
-            try:
-                self._receiver.counts(lane.trigger.queue)
-            except NotFound as error:
-                raise HostError(
-                    f"The function {lane.trigger.name} waits on a queue that is not there. {error}"
-                ) from error
+        with ThreadPoolExecutor(len(self._lanes) or 1, "open-queues") as pool:
+            wrong = list(dict.fromkeys(filter(None, pool.map(self._trouble, self._lanes))))
+        if wrong:
+            raise HostError("\n".join(wrong))
         self._settling.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop_receiving(self) -> None:
         """Take no further message; those that functions hold are finished, those that are held back given back."""
         self._stopping.set()
         self._wake.set()
+        with self._lock:
+            self._room.notify_all()
+        if self._waiting is not None:
+            self._waiting.stop_waiting()
         self._settling.give_back_all()
 
     def drain(self, timeout: float) -> bool:
         """After `stop_receiving`: wait for the functions that run; False if `timeout` seconds were not enough."""
         deadline = time.monotonic() + timeout
-        if self._thread.ident is not None:
-            self._thread.join()
-        idle = self._workers.wait_idle(timeout)
+        for thread in self._threads:
+            if thread.ident is not None:
+                # Who waits for a session may hang in a connection; what he finds later he lets go again.
+                thread.join(max(0.0, min(2 * WAIT, deadline - time.monotonic())))
+        idle = self._workers.wait_idle(max(0.0, deadline - time.monotonic()))
         return self._settling.stop(max(0.0, deadline - time.monotonic())) and idle
 
     # ---------------------------------------------------------------------------------------------------------- taking
+
+    def _takers(self) -> Iterator[threading.Thread]:
+        if self._waiting is None:
+            yield threading.Thread(target=self._look, name="queues", daemon=True)
+            return
+        for lane in self._lanes:
+            for _ in range(SESSION_WATCHERS if lane.trigger.sessions else 1):
+                arguments = (lane, self._waiting)
+                yield threading.Thread(target=self._watch, args=arguments, name=lane.trigger.queue, daemon=True)
+
+    def _trouble(self, lane: _Lane) -> str | None:
+        """Open the lane's queue; what is wrong with it, if anything is."""
+        try:
+            self._receiver.open(lane.trigger.queue)
+        except NotFound as error:
+            return f"The function {lane.trigger.name} waits on a queue that is not there. {error}"
+        except GenAIOpsError as error:
+            return str(error)
+        return None
+
+    def _watch(self, lane: _Lane, receiver: WaitingReceiver) -> None:
+        """Wait for what comes, as long as there is a worker for it: what is taken has a lock that runs."""
+        queue = lane.trigger.queue
+        while self._reserve(lane):
+            task: Callable[[], None] | None = None
+            try:
+                task = self._next(lane, receiver)
+                self._outages.passed(queue)
+            except Exception as error:
+                self._outages.failed(queue, error)
+                self._stopping.wait(PAUSE)
+            if task is None:
+                self._free(lane)
+            else:
+                self._run(lane, task)
+
+    def _next(self, lane: _Lane, receiver: WaitingReceiver) -> Callable[[], None] | None:
+        if lane.trigger.sessions:
+            session = receiver.wait_for_session(lane.trigger.queue, WAIT_FOR_SESSION)
+            return None if session is None else partial(self._run_session, lane, session)
+        message = receiver.wait_for_message(lane.trigger.queue, WAIT)
+        if message is None:
+            return None
+        self._settling.keep(message)
+        return partial(self._run_message, lane, message)
+
+    def _reserve(self, lane: _Lane) -> bool:
+        """Wait until the lane may run one more, and count it; False when the host stops."""
+        with self._lock:
+            self._room.wait_for(lambda: lane.running < lane.limit or self._stopping.is_set())
+            if self._stopping.is_set():
+                return False
+            lane.running += 1
+            return True
+
+    def _free(self, lane: _Lane) -> None:
+        with self._lock:
+            lane.running -= 1
+            self._room.notify_all()
 
     def _look(self) -> None:
         while not self._stopping.is_set():
@@ -122,10 +199,11 @@ class QueueFeed:
         lane.next_look = 0.0
         try:
             found = self._take_session(lane) if lane.trigger.sessions else self._take_messages(lane, free)
-        except Exception:
-            log.exception("the queue %s cannot be read; trying again in %.0f s", lane.trigger.queue, PAUSE)
+        except Exception as error:
+            self._outages.failed(lane.trigger.queue, error)
             lane.next_look = now + PAUSE
             return False
+        self._outages.passed(lane.trigger.queue)
         if not found and lane.is_dead_letter:
             lane.next_look = now + POLL_DEAD_LETTERS
         return found
@@ -144,16 +222,19 @@ class QueueFeed:
         self._submit(lane, partial(self._run_session, lane, session))
         return True
 
-    def _submit(self, lane: _Lane, task: partial[None]) -> None:
+    def _submit(self, lane: _Lane, task: Callable[[], None]) -> None:
         with self._lock:
             lane.running += 1
+        self._run(lane, task)
+
+    def _run(self, lane: _Lane, task: Callable[[], None]) -> None:
+        """Run what is counted already."""
 
         def run() -> None:
             try:
                 task()
             finally:
-                with self._lock:
-                    lane.running -= 1
+                self._free(lane)
                 self._wake.set()
 
         self._workers.submit(run)
@@ -171,13 +252,12 @@ class QueueFeed:
         kept, failed, empty_since = False, None, time.monotonic()
         try:
             while not self._stopping.is_set():
-                messages = self._receiver.receive(queue, session_id=session)
-                if not messages:
-                    if time.monotonic() - empty_since >= self._config.session_idle.total_seconds():
+                left = self._config.session_idle.total_seconds() - (time.monotonic() - empty_since)
+                message = self._next_of_session(queue, session, left)
+                if message is None:
+                    if left <= 0:
                         return
-                    self._stopping.wait(POLL)
                     continue
-                message = messages[0]
                 if not kept:
                     kept = True
                     self._settling.keep_session(message)
@@ -195,6 +275,16 @@ class QueueFeed:
                 self._settling.release_session(queue, session)
             else:
                 self._settling.hold_session_back(failed)
+
+    def _next_of_session(self, queue: str, session: str, left: float) -> ReceivedMessage | None:
+        """The session's next message; None if there was none for a while, at most `left` seconds."""
+        if self._waiting is not None:
+            # At least one look: the session was offered because it has a message.
+            return self._waiting.wait_for_message(queue, min(WAIT, max(left, POLL)), session_id=session)
+        messages = self._receiver.receive(queue, session_id=session)
+        if not messages and left > 0:
+            self._stopping.wait(POLL)
+        return messages[0] if messages else None
 
     def _invoke(self, trigger: QueueTrigger, message: ReceivedMessage) -> bool:
         try:

@@ -14,7 +14,7 @@ from typing import Final
 
 from genaiops.host.held_back import HeldBack, wait_after
 from genaiops.host.renewals import Renewals
-from shared.errors import Conflict
+from shared.errors import Conflict, GenAIOpsError
 from shared.ports import Clock, QueueReceiver, ReceivedMessage
 
 log: Final = logging.getLogger("genaiops.host")
@@ -92,8 +92,8 @@ class Settling:
         self._renewals.drop((queue, session))
         try:
             self._receiver.release_session(queue, session)
-        except Conflict:
-            log.debug("the session %s of %s was no longer held", session, queue)
+        except GenAIOpsError as error:
+            log.debug("the session %s of %s was no longer held: %s", session, queue, error)
 
     def _after_wait(self, message: ReceivedMessage, give_back: Callable[[], None]) -> None:
         wait = wait_after(message.delivery_count, self._first_wait)
@@ -105,6 +105,9 @@ class Settling:
             (self._receiver.complete if done else self._receiver.abandon)(message)
         except Conflict:
             log.warning("the lock of %s had run out; it will be delivered again", name_of(message))
+        except GenAIOpsError as error:
+            # Nothing is lost: the lock runs out and the message comes again.
+            log.warning("%s could not be %s: %s", name_of(message), "completed" if done else "given back", error)
         except Exception:
             # Nothing is lost: the lock runs out and the message comes again.
             log.exception("%s could not be %s", name_of(message), "completed" if done else "given back")

@@ -63,6 +63,11 @@ class ServiceBus(Receiving):
         self._senders: dict[str, Handler[ServiceBusSender]] = {}
         self._making = threading.Lock()
 
+    @property
+    def host(self) -> str:
+        """The namespace's host name."""
+        return self._clients.where.host
+
     def send(self, queue: str, messages: Sequence[OutgoingMessage]) -> None:
         """Send all messages, in as few batches as they fit; each batch arrives whole or not at all.
 
