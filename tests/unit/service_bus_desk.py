@@ -30,7 +30,7 @@ class Desk:
     def __init__(self, **options: Any) -> None:
         self.clock = ManualClock()
         self.broker = Broker(QUEUES, clock=self.clock).start()
-        options = {"retry_total": 0, **options}
+        options = {"retry_total": 0, "socket_timeout": 0.02, **options}
         self.client = ServiceBusClient.from_connection_string(self.broker.connection_string, **options)
         self._senders: dict[str, ServiceBusSender] = {}
         self._receivers: dict[str, ServiceBusReceiver] = {}

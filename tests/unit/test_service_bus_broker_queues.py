@@ -83,8 +83,8 @@ def test_a_prefetching_receiver_gives_back_what_it_did_not_hand_out(desk):
 
 def test_a_queue_that_is_not_there_is_named(desk):
     with (
-        desk.client.get_queue_sender("nowhere") as sender,
         pytest.raises(MessagingEntityNotFoundError, match="nowhere"),
+        desk.client.get_queue_sender("nowhere") as sender,
     ):
         sender.send_messages(message("m1"))
 
@@ -109,8 +109,7 @@ def test_a_batch_is_as_large_as_the_link_says_and_is_taken_as_one(desk):
     desk.sender().send_messages(batch)
     assert desk.broker.counts("orders").active == 100
     with pytest.raises(MessageSizeExceededError):
-        while True:
-            batch.add_message(message("more", b"x" * 10_000))
+        batch.add_message(message("more", b"x" * 160_000))
 
 
 def test_nobody_sends_to_dead_letters(desk):

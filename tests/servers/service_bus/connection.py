@@ -71,6 +71,11 @@ class Connection(asyncio.Protocol):
         except WireError as problem:
             self.close("amqp:decode-error", str(problem))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is written may still arrive."""
+        return self._transport is not None and not self._transport.is_closing()
+
     def abort(self) -> None:
         """Cut the connection as a failing network does: without a word."""
         if self._transport is not None:
@@ -88,7 +93,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and self.is_open:
             self._transport.write(data)
 
     # --------------------------------------------------------------------------------------------------- frames
@@ -111,7 +116,7 @@ class Connection(asyncio.Protocol):
             if body:
                 performative, payload = decode_performative(body)
                 self._dispatch(channel, performative, payload)
-            if self._transport is None or self._transport.is_closing():
+            if not self.is_open:
                 break
         del self._buffer[:at]
 

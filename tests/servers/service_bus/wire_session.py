@@ -65,7 +65,7 @@ class WireSession:
     @property
     def has_window(self) -> bool:
         """Whether the client takes another frame."""
-        return self._remote_window > 0
+        return self._remote_window > 0 and self.connection.is_open
 
     def receive(self, performative: Performative, payload: bytes) -> None:
         """A frame came in."""
