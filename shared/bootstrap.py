@@ -38,6 +38,8 @@ def use(chosen: Ports) -> None:
 
 def wire(settings: Settings) -> Ports:
     """Wire the adapters of the settings' profile."""
+    if settings.telemetry_by_identity:
+        _identify_telemetry(settings)
     match settings.profile:
         case "local":
             return _local(settings)
@@ -107,6 +109,15 @@ def _azure(settings: Settings) -> Ports:
         endpoints=azure_endpoints(azure, identity, workspace, blobs, clock),
         notifier=ConsoleNotifier(blobs, sys.stdout),
     )
+
+
+def _identify_telemetry(settings: Settings) -> None:
+    from shared import telemetry
+    from shared.adapters.azure import credential
+    from shared.adapters.azure.lazy_credential import LazyCredential
+
+    client_id = settings.telemetry_client_id or (settings.azure.client_id if settings.azure else None)
+    telemetry.identify(LazyCredential(lambda: credential.of_identity(client_id)))
 
 
 def _bus(settings: Settings, clock: Clock) -> Bus:

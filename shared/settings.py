@@ -63,6 +63,8 @@ class Settings:
     telemetry_by_identity: bool = False
     """Whether Application Insights takes telemetry from known identities alone
     (`APPLICATIONINSIGHTS_AUTHENTICATION_STRING` is `Authorization=AAD`)."""
+    telemetry_client_id: str | None = None
+    """Of the user-assigned identity that sends it (`…;ClientId=<GUID>` there); None: the app's own."""
     azure: AzureSettings | None = None
     """Where the resources are; set exactly under the azure profile."""
 
@@ -109,6 +111,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     if profile not in PROFILES:
         wrong.append(f"GENAIOPS_PROFILE is {shown(profile)}; it must be one of {', '.join(PROFILES)}")
     port = number("GENAIOPS_HTTP_PORT", 7071, 1, 65535)
+    identity = _telemetry_identity(variables, wrong)
     root = Path(variables.get("GENAIOPS_ROOT") or Path(__file__).parent.parent).absolute()
     settings = Settings(
         profile=profile,
@@ -126,7 +129,8 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         look_seconds=number("GENAIOPS_LOOK_SECONDS", 1 if profile == "local" else 30, 1, 3600),
         bus_connection=variables.get("GENAIOPS_BUS") or None,
         application_insights=_application_insights(variables, wrong),
-        telemetry_by_identity=_by_identity(variables, wrong),
+        telemetry_by_identity=bool(identity),
+        telemetry_client_id=identity.get("clientid"),
         azure=azure_settings.read(variables, wrong) if profile == "azure" else None,
     )
     if wrong:
@@ -157,17 +161,15 @@ def _application_insights(variables: Mapping[str, str], wrong: list[str]) -> str
     return text or None
 
 
-def _by_identity(variables: Mapping[str, str], wrong: list[str]) -> bool:
+def _telemetry_identity(variables: Mapping[str, str], wrong: list[str]) -> dict[str, str]:
     text = variables.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "").replace(" ", "")
-    if not text:
-        return False
     parts = dict(part.partition("=")[::2] for part in text.lower().split(";") if part)
-    if parts.get("authorization") != "aad":
+    if text and parts.get("authorization") != "aad":
         wrong.append(
             f"APPLICATIONINSIGHTS_AUTHENTICATION_STRING is {shown(text)}; it must be Authorization=AAD, with "
             ";ClientId=<GUID> for a user-assigned identity"
         )
-    return True
+    return parts
 
 
 def queue_variable(queue: Queue) -> str:

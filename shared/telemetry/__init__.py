@@ -17,6 +17,6 @@ connection string nothing is collected, and no SDK is imported.
 from __future__ import annotations
 
 from shared.telemetry.handling import Handling, carried, current, handling
-from shared.telemetry.pipe import start, stop
+from shared.telemetry.pipe import identify, start, stop
 
-__all__ = ["Handling", "carried", "current", "handling", "start", "stop"]
+__all__ = ["Handling", "carried", "current", "handling", "identify", "start", "stop"]

@@ -19,6 +19,7 @@ from shared.telemetry.signals import Happening, Levels, Line, Measurement, Role,
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from azure.core.credentials import TokenCredential
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
     from opentelemetry.trace import SpanContext
@@ -43,18 +44,21 @@ _HISTOGRAMS: Final = _SECONDS - {Metric.OLDEST_STEP}
 _LEVELS: Final = (Metric.OPEN_CHAINS, Metric.OLDEST_STEP)
 
 
-def open_sink(settings: Settings) -> Sink:
-    """Import the SDK and open the exporters of a connection string."""
+def open_sink(settings: Settings, credential: TokenCredential | None = None) -> Sink:
+    """Import the SDK and open the exporters of a connection string.
+
+    The credential counts where Application Insights takes no others; it needs the role Monitoring Metrics Publisher.
+    """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     for chatty in ("azure.monitor.opentelemetry", "azure.core.pipeline.policies.http_logging_policy"):
         if logging.getLogger(chatty).level == logging.NOTSET:
             logging.getLogger(chatty).setLevel(logging.WARNING)  # else each sending is a line in the log
-    return _OpenTelemetry(settings)
+    return _OpenTelemetry(settings, credential if settings.telemetry_by_identity else None)
 
 
 class _OpenTelemetry:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, credential: TokenCredential | None) -> None:
         from azure.monitor.opentelemetry.exporter import (
             AzureMonitorLogExporter,
             AzureMonitorMetricExporter,
@@ -71,7 +75,7 @@ class _OpenTelemetry:
         # Without the folder of unsent telemetry: it would lie readable on a disk that other apps may share.
         options: dict[str, Any] = {
             "connection_string": settings.application_insights,
-            "credential": _credential() if settings.telemetry_by_identity else None,
+            "credential": credential,
             "disable_offline_storage": True,
             "timeout": TIMEOUT_S,
         }
@@ -138,12 +142,13 @@ class _OpenTelemetry:
         from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
         kind = SpanKind.SERVER if span.role is Role.PAGE else SpanKind.CONSUMER  # both are requests in Azure Monitor
+        attributes = {**span.attributes, **_conventional(span)}
         self._ids.next_ids = (span.trace_id, span.span_id)
         started = self._tracer.start_span(
             span.name,
             context=None if span.parent_id is None else _context(span.trace_id, span.parent_id),
             kind=kind,
-            attributes=dict(span.attributes),
+            attributes=attributes,
             links=[Link(_span_context(*link)) for link in span.links],
             start_time=span.started_ns,
         )
@@ -199,6 +204,16 @@ class _Latest:
         return [Observation(value, dict(attributes)) for value, attributes in values]
 
 
+def _conventional(span: Span) -> dict[str, str | int | float]:
+    """The attributes by which the exporter fills in where a request came from, and how it was answered."""
+    if span.role is Role.PAGE:
+        status = span.attributes.get("outcome", "")
+        code = {"http.response.status_code": int(status)} if str(status).isdecimal() else {}
+        return {"http.request.method": span.name.partition(" ")[0], **code}
+    queue = span.attributes.get("queue")
+    return {} if queue is None else {"messaging.system": "servicebus", "messaging.destination": queue}
+
+
 def _ids() -> Any:
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
@@ -227,18 +242,3 @@ def _context(trace_id: int, span_id: int) -> Context:
     from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
     return set_span_in_context(NonRecordingSpan(_span_context(trace_id, span_id)), Context())
-
-
-def _credential() -> Any:
-    """The identity that Application Insights knows; needs the role Monitoring Metrics Publisher.
-
-    https://learn.microsoft.com/azure/azure-functions/functions-app-settings#applicationinsights_authentication_string
-    """
-    from azure.identity import ManagedIdentityCredential, WorkloadIdentityCredential
-
-    if os.environ.get("AZURE_FEDERATED_TOKEN_FILE"):
-        return WorkloadIdentityCredential()
-    text = os.environ.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "")
-    parts = dict(part.strip().partition("=")[::2] for part in text.lower().split(";"))
-    client = parts.get("clientid") or os.environ.get("AZURE_CLIENT_ID")
-    return ManagedIdentityCredential(client_id=client) if client else ManagedIdentityCredential()

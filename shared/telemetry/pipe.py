@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from queue import Empty, Full, Queue
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from shared.settings import Settings
 from shared.telemetry.signals import Signal
@@ -134,6 +134,12 @@ class _Nowhere:
 _lock = threading.Lock()
 _pipes: dict[str, Pipe] = {}
 _active: list[Pipe] = []
+_credentials: list[Any] = []
+
+
+def identify(credential: Any) -> None:
+    """Send as this identity (azure-core's `TokenCredential`) where the settings say that telemetry needs one."""
+    _credentials[:] = [credential]
 
 
 def start(settings: Settings) -> Pipe | None:
@@ -148,7 +154,7 @@ def start(settings: Settings) -> Pipe | None:
         if connection not in _pipes:
             from shared.telemetry import application_insights, logs
 
-            pipe = Pipe(lambda: application_insights.open_sink(settings))
+            pipe = Pipe(lambda: application_insights.open_sink(settings, *_credentials))
             logs.attach(pipe)
             _pipes[connection] = pipe
             _active[:] = [pipe]

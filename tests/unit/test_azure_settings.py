@@ -143,7 +143,7 @@ def test_telemetry_is_sent_where_application_insights_is_named_as_the_app_where_
     assert read().application_insights is None
     told = read(APPLICATIONINSIGHTS_CONNECTION_STRING=INSIGHTS)
     assert (told.application_insights, told.telemetry_by_identity) == (INSIGHTS, False)
-    assert read(APPLICATIONINSIGHTS_AUTHENTICATION_STRING="Authorization=AAD;ClientId=1").telemetry_by_identity
+    assert read(APPLICATIONINSIGHTS_AUTHENTICATION_STRING="Authorization=AAD;ClientId=1").telemetry_client_id == "1"
     assert "must be Authorization=AAD" in refused(APPLICATIONINSIGHTS_AUTHENTICATION_STRING="Authorization=Key")
 
 
