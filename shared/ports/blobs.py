@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 
@@ -23,7 +23,8 @@ class BlobInfo:
 class BlobStore(Protocol):
     """Blobs in containers, with conditional writes. Containers come into being with their first blob.
 
-    Names are `/`-separated; empty parts, `.`, `..`, backslashes and control characters raise InvalidName.
+    Names are `/`-separated; empty parts, `.`, `..`, backslashes and control characters raise InvalidName. Use no name
+    both as a blob and as a folder of blobs: where blobs are files, that raises InvalidName, too.
     """
 
     def read(self, container: str, name: str) -> bytes:
@@ -64,6 +65,13 @@ class BlobStore(Protocol):
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobInfo]:
         """Blobs whose name starts with `prefix`, by name. A container that does not exist is empty."""
+        ...
+
+    def link(self, container: str, name: str, valid_for: timedelta) -> str | None:
+        """An https address under which anyone can read this blob, and nothing else, for at most `valid_for`.
+
+        It is offered as a file to keep, never shown as a page. None: there are no such addresses, blobs are read here.
+        """
         ...
 
     def delete(self, container: str, name: str) -> None:

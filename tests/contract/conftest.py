@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
+from azure.identity import ManagedIdentityCredential
 
+from shared.adapters.azure.blobs import AzureBlobStore
 from shared.adapters.azure.bus import ServiceBus, Timing
 from shared.adapters.azure.machine_learning.client import Workspace
 from shared.adapters.azure.machine_learning.registry import AzureRegistry
@@ -22,6 +24,7 @@ from shared.adapters.queues import QueueConfig
 from shared.ports import BlobStore, Bus, QueueReceiver, ReceivedMessage, Registry
 from tests.contract.azure_workspace import azure_settings
 from tests.contract.model_server import ModelServer
+from tests.servers.azurite import Azurite
 from tests.servers.identity import IdentityEndpoint
 from tests.servers.management import Management
 from tests.servers.service_bus import Broker
@@ -81,9 +84,10 @@ def _service_bus(folder: Path, clock: ManualClock) -> BusFactory:
 
 
 BUSES = {"local": _local_bus, "memory": _memory_bus, "azure": _service_bus}
-BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
-    "local": lambda folder: FileBlobStore(folder / "blobs"),
-    "memory": lambda folder: MemoryBlobStore(),
+BLOB_STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BlobStore]] = {
+    "local": lambda request, folder: FileBlobStore(folder / "blobs"),
+    "memory": lambda request, folder: MemoryBlobStore(),
+    "azure": lambda request, folder: azure_blobs(request),
 }
 
 
@@ -98,6 +102,15 @@ REGISTRIES: dict[str, Callable[[pytest.FixtureRequest, ManualClock], Registry]] 
     "memory": lambda request, clock: LocalRegistry(MemoryBlobStore(), clock),
     "azure": _azure_registry,
 }
+
+
+NEEDS = {"azure": pytest.mark.azurite}
+
+
+def azure_blobs(request: pytest.FixtureRequest, **settings: Any) -> AzureBlobStore:
+    """A store in an account of Azurite that nobody has used, asked as the managed identity."""
+    azurite: Azurite = request.getfixturevalue("azurite")
+    return AzureBlobStore(azurite.account(), ManagedIdentityCredential(), **settings)
 
 
 @pytest.fixture
@@ -117,9 +130,9 @@ def bus(buses: BusFactory) -> QueueSystem:
     return buses.consumer()
 
 
-@pytest.fixture(params=BLOB_STORES)
+@pytest.fixture(params=[pytest.param(name, marks=NEEDS.get(name, ())) for name in BLOB_STORES])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
-    return BLOB_STORES[request.param](tmp_path)
+    return BLOB_STORES[request.param](request, tmp_path)
 
 
 @pytest.fixture(params=REGISTRIES)

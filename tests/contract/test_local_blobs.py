@@ -11,6 +11,7 @@ import pytest
 from shared.adapters.blob_names import decode_part, encode_part
 from shared.adapters.local import blob_files
 from shared.adapters.local.blobs import FileBlobStore
+from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.errors import Conflict, InvalidName, Transient
 from tests.contract.consumers import BLOCK
 from tests.contract.test_local_bus import finish, kill, start
@@ -145,6 +146,17 @@ def test_files_that_are_not_the_stores_are_not_listed(tmp_path):
         (tmp_path / "datasets" / name).write_bytes(b"")
     (tmp_path / "datasets" / "link").symlink_to("/etc/passwd")
     assert [info.name for info in store.list("datasets")] == ["a"]
+
+
+@pytest.mark.parametrize("store", [FileBlobStore, lambda folder: MemoryBlobStore()])
+def test_where_blobs_are_files_a_name_cannot_be_a_blob_and_a_folder_at_once(tmp_path, store):
+    blobs = store(tmp_path)
+    blobs.write("chains", "a/b", b"1")
+    for name, other in (("a", "a/"), ("a/b/c", "a/b"), ("a/b/c/d", "a/b")):
+        for write in (blobs.write, blobs.append):
+            with pytest.raises(InvalidName, match=f"holds '{other}"):
+                write("chains", name, b"2")
+    assert [info.name for info in blobs.list("chains")] == ["a/b"]
 
 
 def test_nothing_is_written_outside_the_root(tmp_path):

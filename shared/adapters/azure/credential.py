@@ -46,6 +46,7 @@ def of_identity(client_id: str | None) -> TokenCredential:
     """The same for who has no settings of the azure profile: a local profile on a namespace in Azure."""
     with _lock:
         if client_id not in _made:
+            logging.getLogger("azure.identity").setLevel(logging.WARNING)  # it speaks of each token
             _made[client_id] = _make(client_id, os.environ)
         return _made[client_id]
 

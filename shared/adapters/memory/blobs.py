@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from itertools import count
 from typing import BinaryIO
@@ -89,6 +89,11 @@ class MemoryBlobStore:
         with self._mutex:
             blobs = [item for item in self._blobs.get(container, {}).items() if item[0].startswith(prefix)]
         return iter([_info(container, name, blob) for name, blob in sorted(blobs)])
+
+    def link(self, container: str, name: str, valid_for: timedelta) -> str | None:  # noqa: ARG002
+        """None: blobs in memory have no address."""
+        check_names(container, name)
+        return None
 
     def delete(self, container: str, name: str) -> None:
         """Remove the blob; one that does not exist is no error."""
