@@ -2,9 +2,9 @@
 
 `python -m genaiops start`, the demo and the acceptance tests all run exactly this. Under the local profile flows are
 served here and a stand-in model stands by; under the azure profile the functions run here on the resources in Azure.
-The queues may be those of any Service Bus namespace or emulator (`start --bus`). Together with `shared/bootstrap.py` and
-the lab it is what knows which adapters there are. What starts is stopped in the opposite order: first the host drains
-its functions, then the endpoints end, the flow runner's workers, and last the stand-in model.
+The queues may be those of any Service Bus namespace or emulator (`start --bus`). Together with `shared/bootstrap.py`
+and the lab it is what knows which adapters there are. What starts is stopped in the opposite order: first the host
+drains its functions, then the endpoints end, the flow runner's workers, and last the stand-in model.
 """
 
 from __future__ import annotations

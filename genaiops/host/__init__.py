@@ -6,6 +6,8 @@
     triggers.py     what the FunctionApp registers, read once
     host_json.py    what host.json says
     queues.py       feeds queue and dead-letter triggers; renewals.py keeps their locks
+    handling.py     a message that was taken: the function is called, the message settled
+    opening.py      opens the queues at the start
     outages.py      queues that cannot be read for a while, said once
     blobs.py        feeds blob triggers; blob_client.py is what they get
     timers.py       feeds timer triggers

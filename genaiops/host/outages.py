@@ -20,6 +20,10 @@ class Outages:
         self._failing: dict[str, float] = {}
         self._since = 0.0
 
+    def has(self, queue: str) -> bool:
+        """Whether the last look at the queue failed."""
+        return queue in self._failing
+
     def failed(self, queue: str, error: Exception) -> None:
         """A look at the queue failed."""
         with self._lock:

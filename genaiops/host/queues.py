@@ -3,47 +3,35 @@
 Queues on this machine are looked at in turn by one thread: a look costs next to nothing. Queues that a network lies
 before are waited at, by a thread for each: a message that comes is here at once, and while none comes nothing happens.
 
-A function that returns completes its message. One that raises gives it back, to be delivered again or, after the last
-delivery, to be dead-lettered by the queue: not at once, for a fault that passes in a second must not use up all
-deliveries, but after a wait that doubles with each delivery and leaves the worker to others. A queue with sessions is
-taken session by session: the messages of one session in order, those of several side by side.
+A queue with sessions is taken session by session: the messages of one session in order, those of several side by side.
+What becomes of what was taken is in `handling.py`.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from genaiops.host import decoding
-from genaiops.host.errors import HostError
+from genaiops.host import opening
+from genaiops.host.handling import POLL, WAIT, Handling
 from genaiops.host.held_back import FIRST_WAIT
 from genaiops.host.host_json import HostJson
-from genaiops.host.invocation import FunctionFailed, invoke
 from genaiops.host.outages import Outages
-from genaiops.host.settling import Settling, name_of
+from genaiops.host.settling import Settling
 from genaiops.host.triggers import DEAD_LETTERS, QueueTrigger
 from genaiops.host.workers import Workers
-from shared.errors import Conflict, GenAIOpsError, NotFound
-from shared.ports import Clock, QueueReceiver, ReceivedMessage, WaitingReceiver
+from shared.ports import Clock, QueueReceiver, WaitingReceiver
 
-log: Final = logging.getLogger("genaiops.host")
-
-POLL: Final = 0.03
-"""Seconds between looks at the queues while nothing comes: the latency of a message at rest."""
 POLL_DEAD_LETTERS: Final = 0.5
-"""The same for dead-letter queues, where nobody waits."""
+"""Seconds between looks at dead-letter queues, where nobody waits."""
 PAUSE: Final = 1.0
 """Seconds without a look at a queue that could not be read."""
-WAIT: Final = 1.0
-"""Seconds that are waited at a queue before its thread sees whether the host stops."""
 WAIT_FOR_SESSION: Final = 15.0
-"""The same for sessions, where each wait costs a connection; a stop ends it."""
+"""Seconds that are waited for a session: each wait costs a connection. A stop ends it."""
 SESSION_WATCHERS: Final = 2
 """Threads that wait for sessions of one queue: while one has found a session and connects anew, the other waits."""
 
@@ -75,7 +63,7 @@ class QueueFeed:
         first_wait: float = FIRST_WAIT,
     ) -> None:
         """`first_wait`: seconds between the first delivery of a message that failed and the second."""
-        self._receiver, self._config = receiver, config
+        self._receiver = receiver
         self._waiting = receiver if isinstance(receiver, WaitingReceiver) else None
         self._lanes = [_lane(trigger, config, concurrency) for trigger in triggers]
         self._workers = Workers("queue", sum(lane.limit for lane in self._lanes) or 1)
@@ -85,18 +73,16 @@ class QueueFeed:
         self._wake = threading.Event()
         self._settling = Settling(receiver, clock, config.max_renewal, first_wait, self._wake.set)
         self._stopping = threading.Event()
+        self._handling = Handling(receiver, self._settling, config, self._stopping, self._wake.set)
         self._threads = list(self._takers())
 
     def start(self) -> None:
         """Begin to receive.
 
         Raises:
-            HostError: a queue that a trigger names does not exist or cannot be read; the text says all about all.
+            HostError: queues that triggers name do not exist or cannot be read; one text says it of all.
         """
-        with ThreadPoolExecutor(len(self._lanes) or 1, "open-queues") as pool:
-            wrong = list(dict.fromkeys(filter(None, pool.map(self._trouble, self._lanes))))
-        if wrong:
-            raise HostError("\n".join(wrong))
+        opening.open_all(self._receiver, [lane.trigger for lane in self._lanes])
         self._settling.start()
         for thread in self._threads:
             thread.start()
@@ -132,16 +118,6 @@ class QueueFeed:
                 arguments = (lane, self._waiting)
                 yield threading.Thread(target=self._watch, args=arguments, name=lane.trigger.queue, daemon=True)
 
-    def _trouble(self, lane: _Lane) -> str | None:
-        """Open the lane's queue; what is wrong with it, if anything is."""
-        try:
-            self._receiver.open(lane.trigger.queue)
-        except NotFound as error:
-            return f"The function {lane.trigger.name} waits on a queue that is not there. {error}"
-        except GenAIOpsError as error:
-            return str(error)
-        return None
-
     def _watch(self, lane: _Lane, receiver: WaitingReceiver) -> None:
         """Wait for what comes, as long as there is a worker for it: what is taken has a lock that runs."""
         queue = lane.trigger.queue
@@ -160,13 +136,15 @@ class QueueFeed:
 
     def _next(self, lane: _Lane, receiver: WaitingReceiver) -> Callable[[], None] | None:
         if lane.trigger.sessions:
-            session = receiver.wait_for_session(lane.trigger.queue, WAIT_FOR_SESSION)
-            return None if session is None else partial(self._run_session, lane, session)
+            # After a failure a short wait tells soon whether it has passed.
+            wait = WAIT if self._outages.has(lane.trigger.queue) else WAIT_FOR_SESSION
+            session = receiver.wait_for_session(lane.trigger.queue, wait)
+            return None if session is None else partial(self._handling.session, lane.trigger, session)
         message = receiver.wait_for_message(lane.trigger.queue, WAIT)
         if message is None:
             return None
         self._settling.keep(message)
-        return partial(self._run_message, lane, message)
+        return partial(self._handling.message, lane.trigger, message)
 
     def _reserve(self, lane: _Lane) -> bool:
         """Wait until the lane may run one more, and count it; False when the host stops."""
@@ -212,14 +190,14 @@ class QueueFeed:
         messages = self._receiver.receive(lane.trigger.queue, count=free)
         for message in messages:
             self._settling.keep(message)
-            self._submit(lane, partial(self._run_message, lane, message))
+            self._submit(lane, partial(self._handling.message, lane.trigger, message))
         return bool(messages)
 
     def _take_session(self, lane: _Lane) -> bool:
         session = self._receiver.accept_session(lane.trigger.queue)
         if session is None:
             return False
-        self._submit(lane, partial(self._run_session, lane, session))
+        self._submit(lane, partial(self._handling.session, lane.trigger, session))
         return True
 
     def _submit(self, lane: _Lane, task: Callable[[], None]) -> None:
@@ -238,65 +216,6 @@ class QueueFeed:
                 self._wake.set()
 
         self._workers.submit(run)
-
-    # --------------------------------------------------------------------------------------------------------- running
-
-    def _run_message(self, lane: _Lane, message: ReceivedMessage) -> None:
-        if self._invoke(lane.trigger, message):
-            self._settling.complete(message)
-        else:
-            self._settling.hold_back(message)
-
-    def _run_session(self, lane: _Lane, session: str) -> None:
-        queue = lane.trigger.queue
-        kept, failed, empty_since = False, None, time.monotonic()
-        try:
-            while not self._stopping.is_set():
-                left = self._config.session_idle.total_seconds() - (time.monotonic() - empty_since)
-                message = self._next_of_session(queue, session, left)
-                if message is None:
-                    if left <= 0:
-                        return
-                    continue
-                if not kept:
-                    kept = True
-                    self._settling.keep_session(message)
-                if not self._invoke(lane.trigger, message):
-                    failed = message
-                    return
-                self._settling.complete(message)
-                # The function has probably sent messages: let the look at the other queues not wait.
-                self._wake.set()
-                empty_since = time.monotonic()
-        except Conflict:
-            log.warning("the session %s of %s was lost; its messages will be delivered again", session, queue)
-        finally:
-            if failed is None:
-                self._settling.release_session(queue, session)
-            else:
-                self._settling.hold_session_back(failed)
-
-    def _next_of_session(self, queue: str, session: str, left: float) -> ReceivedMessage | None:
-        """The session's next message; None if there was none for a while, at most `left` seconds."""
-        if self._waiting is not None:
-            # At least one look: the session was offered because it has a message.
-            return self._waiting.wait_for_message(queue, min(WAIT, max(left, POLL)), session_id=session)
-        messages = self._receiver.receive(queue, session_id=session)
-        if not messages and left > 0:
-            self._stopping.wait(POLL)
-        return messages[0] if messages else None
-
-    def _invoke(self, trigger: QueueTrigger, message: ReceivedMessage) -> bool:
-        try:
-            argument = decoding.service_bus_message(message)
-        except Exception:
-            log.exception("%s cannot be decoded for %s", name_of(message), trigger.name)
-            return False
-        try:
-            invoke(trigger, argument, message_id=message.message_id)
-        except FunctionFailed:
-            return False
-        return True
 
 
 def _lane(trigger: QueueTrigger, config: HostJson, concurrency: Mapping[str, int]) -> _Lane:

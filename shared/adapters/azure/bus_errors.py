@@ -84,7 +84,10 @@ def _needs_no_sessions(error: Exception) -> bool:
 
 
 def _text(error: Exception) -> str:
-    """The first line of the error's own text, as a sentence; a reference for the support follows it in Service Bus."""
-    first = (str(getattr(error, "message", "") or error).strip().splitlines() or [""])[0].strip()
-    first = first or type(error).__name__
-    return first if first.endswith(".") else f"{first}."
+    """The first line of the error's own text, as a sentence; what follows it are references for the support.
+
+    The SDK hangs the condition on it, which is what the families are made of already.
+    """
+    first = (str(getattr(error, "message", "") or error).strip().splitlines() or [""])[0]
+    first = first.partition("Error condition:")[0].strip().removesuffix(".")
+    return f"{first or type(error).__name__}."

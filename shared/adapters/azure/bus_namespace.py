@@ -28,10 +28,12 @@ class Timing:
 
     look_s: float = 0.5
     """How long a look that must not wait waits: a round trip, with some room for a slow one."""
-    retries: int = 4
+    retries: int = 8
     """Tries after the first of what is sent, settled or renewed: a namespace that is away for 20 s is waited for."""
-    backoff_s: float = 0.8
+    backoff_s: float = 0.2
     """The wait before the second try is twice this, and each further wait twice as long."""
+    longest_backoff_s: float = 5
+    """The longest of these waits."""
     try_s: float = 20
     """How long one try may take, the opening of a connection included."""
     socket_s: float = 0.2
@@ -89,6 +91,7 @@ def _by_identity(host: str, credential: TokenCredential, timing: Timing, retries
         credential,
         retry_total=retries,
         retry_backoff_factor=timing.backoff_s,
+        retry_backoff_max=timing.longest_backoff_s,
         try_timeout=timing.try_s,
         connection_verify=trusted,
     )
@@ -102,6 +105,7 @@ def _by_connection_string(text: str, setting: str, timing: Timing, retries: int)
             text,
             retry_total=retries,
             retry_backoff_factor=timing.backoff_s,
+            retry_backoff_max=timing.longest_backoff_s,
             try_timeout=timing.try_s,
             connection_verify=os.environ.get("REQUESTS_CA_BUNDLE") or None,
         )
