@@ -14,10 +14,10 @@ from datetime import timedelta
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from shared.adapters.azure.blob_appending import BLOCKS, Appender, parts_of
-from shared.adapters.azure.blob_links import Links
-from shared.adapters.azure.blob_service import CHUNK, BlobService, Patience
-from shared.adapters.azure.blob_streams import Download, upload
+from shared.adapters.azure.storage.appending import BLOCKS, Appender, parts_of
+from shared.adapters.azure.storage.links import Links
+from shared.adapters.azure.storage.service import CHUNK, BlobService, Patience
+from shared.adapters.azure.storage.streams import Download, upload
 from shared.adapters.blob_names import check_names
 from shared.errors import Conflict, NotFound, Transient
 from shared.ports import BlobInfo

@@ -12,7 +12,7 @@ from io import RawIOBase
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from shared.adapters.azure.blob_service import CHUNK, BlobService
+from shared.adapters.azure.storage.service import CHUNK, BlobService
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
-from shared.adapters.azure.blob_service import BlobService
+from shared.adapters.azure.storage.service import BlobService
 
 if TYPE_CHECKING:
     from azure.storage.blob import UserDelegationKey

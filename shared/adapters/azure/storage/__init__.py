@@ -1,0 +1,1 @@
+"""What the blob store does with one storage account: the service's client, streams, appending, links."""
