@@ -1,4 +1,8 @@
-"""What every flow runner does. The local one runs the flows of `tests/contract/flows`, the one in memory their stand-ins."""
+"""What every flow runner does. The one in memory runs stand-ins of the flows of `tests/contract/flows`, the others those.
+
+The azure one submits them to the stand-in of Azure ML, which really runs what was uploaded: see
+`tests/servers/management/prompt_flow.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from shared.connections import Connection
 from shared.errors import BusinessFailure, NotFound
 from shared.ports import FlowRunner, RunOutcome, RunSpec, RunStatus
 from shared.results import LineRecord, LineStatus
+from tests.contract.azure_runs import azure_runner
 
 FLOWS = Path(__file__).parent / "flows"
 STAND_IN = Connection("aoai", "azure", "http://127.0.0.1:1", "stand-in", stand_in=True)
@@ -31,15 +36,16 @@ def accuracy(lines: Sequence[LineRecord]) -> Mapping[str, float]:
     return {"accuracy": sum(line.outputs["correct"] for line in lines) / len(lines), "lines": len(lines)}
 
 
-RUNNERS: dict[str, Callable[[Path], FlowRunner]] = {
-    "local": lambda folder: LocalFlowRunner(folder, grace_s=0.05),  # so that most runs outlast their start
-    "memory": lambda folder: MemoryFlowRunner({"accuracy": grade}, {"accuracy": accuracy}),
+RUNNERS: dict[str, Callable[[pytest.FixtureRequest, Path], FlowRunner]] = {
+    "local": lambda request, folder: LocalFlowRunner(folder, grace_s=0.05),  # so that most runs outlast their start
+    "memory": lambda request, folder: MemoryFlowRunner({"accuracy": grade}, {"accuracy": accuracy}),
+    "azure": lambda request, folder: azure_runner(request),
 }
 
 
 @pytest.fixture(scope="module", params=RUNNERS)
 def runner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowRunner]:
-    runner = RUNNERS[request.param](tmp_path_factory.mktemp("runner"))
+    runner = RUNNERS[request.param](request, tmp_path_factory.mktemp("runner"))
     yield runner
     if isinstance(runner, LocalFlowRunner):
         runner.close()

@@ -14,11 +14,13 @@ import pytest
 
 from tests.servers import azurite as installed
 from tests.servers.azurite import Azurite
-from tests.servers.certificates import Authority
+from tests.servers.certificates import NAMES, Authority
 from tests.servers.identity import IdentityEndpoint
 from tests.servers.management import Management
+from tests.servers.proxy import Proxy
 
 MARK = "azurite"
+STORAGE = "*.blob.core.windows.net"
 _left_out = pytest.StashKey[int]()
 
 
@@ -49,8 +51,16 @@ def azurite(
 @pytest.fixture(scope="session")
 def management_server(authority: Authority) -> Iterator[Management]:
     """The management APIs of this session; the variables that point azure-ai-ml there are set."""
-    with Management(authority.certificate().server_context()) as server, _set(server.environment):
+    certificate = authority.certificate(*NAMES, STORAGE)
+    with Management(certificate.server_context()) as server, _set(server.environment):
         yield server
+
+
+@pytest.fixture(scope="session")
+def workspace_storage(management_server: Management) -> Iterator[Proxy]:
+    """The way to the workspace's storage account, under the name that the SDKs make of the account's."""
+    with Proxy({STORAGE: management_server.port}) as proxy, _set(proxy.environment):
+        yield proxy
 
 
 @pytest.fixture

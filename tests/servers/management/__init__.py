@@ -15,8 +15,14 @@ long-running operations; then one file per service, which keeps that service's r
 | file | plays |
 |---|---|
 | `workspace.py` | the Azure ML workspace, its datastores, discovery, the list of clouds |
+| `prompt_flow.py`, `compute.py` | runs of prompt flow, which really run; run history, metrics, outputs, events |
+| `storage.py` | the workspace's own storage account, under its real name through `tests/servers/proxy.py` |
 | `data_assets.py`, `models.py` | its data assets and models, by `versioned_assets.py`, which they share |
+| `environments.py` | its environments |
+| `online_endpoints.py` | its online endpoints and their scoring addresses; `running.py`: what runs behind them |
+| `monitor.py` | Azure Monitor: metrics of online endpoints, autoscale settings |
 | `registries.py` | a shared registry: discovery, import from the workspace, what was imported |
+| `container_registry.py` | a container registry's tasks: uploads of contexts, runs, logs |
 
 To add a service, write a file with a class of this shape, and give it a line in `Management` and in the table above:
 
@@ -49,12 +55,19 @@ from __future__ import annotations
 
 import ssl
 
+from tests.servers.management.compute import Compute
+from tests.servers.management.container_registry import ContainerRegistries
 from tests.servers.management.data_assets import DataAssets
+from tests.servers.management.environments import Environments
 from tests.servers.management.faults import Moment
 from tests.servers.management.models import Models
+from tests.servers.management.monitor import Monitor
+from tests.servers.management.online_endpoints import OnlineEndpoints
 from tests.servers.management.operations import Operations
+from tests.servers.management.prompt_flow import PromptFlow
 from tests.servers.management.registries import Registries
 from tests.servers.management.server import LoggedRequest, ManagementServer
+from tests.servers.management.storage import WorkspaceBlobs
 from tests.servers.management.workspace import WORKSPACE_PATH, Workspaces
 
 __all__ = ["LoggedRequest", "Management", "Moment"]
@@ -65,7 +78,12 @@ class Management(ManagementServer):
 
     def __init__(self, certificate: ssl.SSLContext, *, port: int = 0, page_size: int = 100) -> None:
         super().__init__(certificate, port=port, page_size=page_size)
+        self.compute = Compute()
         self.reset()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self.compute.close()
 
     def reset(self) -> None:
         """Begin anew: nothing registered, no faults, no log; for the next test. The address stays."""
@@ -79,3 +97,15 @@ class Management(ManagementServer):
             self.use(service.routes())
         self.use(self.data_assets.routes(WORKSPACE_PATH))
         self.use(self.models.routes(WORKSPACE_PATH))
+        self.environments = Environments(self, self.workspace)
+        self.online_endpoints = OnlineEndpoints(self, self.operations, self.workspace, self.environments)
+        self.monitor = Monitor(self.online_endpoints.counted)
+        self.use(self.environments.routes())
+        self.use(self.online_endpoints.routes())
+        self.use(self.monitor.routes())
+        self.container_registry = ContainerRegistries(self)
+        self.use(self.container_registry.routes())
+        self.storage = WorkspaceBlobs(self.workspace)
+        self.prompt_flow = PromptFlow(self, self.storage, self.compute)
+        self.use(self.prompt_flow.routes())
+        self.use(self.storage.routes())  # last: a container's name is a path of its own

@@ -309,7 +309,8 @@ def _handler(server: ManagementServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            if self.command != "HEAD":  # a body would be read as the beginning of the next answer
+                self.wfile.write(content)
             self.wfile.flush()
 
         def _body(self) -> bytes:

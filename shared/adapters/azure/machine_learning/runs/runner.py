@@ -1,0 +1,258 @@
+"""The port FlowRunner on Azure ML: a run is submitted once and looked at; nothing here waits for one.
+
+`start` writes the lines into a file, stages the flow, puts the lines into the workspace's storage, writes a note down
+and submits. After a crash anywhere in between the same start does the rest: the name is the same, and so is what it
+finds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from shared.adapters.azure.machine_learning.client import Workspace
+from shared.adapters.azure.machine_learning.runs import staging
+from shared.adapters.azure.machine_learning.runs.artifacts import WorkspaceStorage
+from shared.adapters.azure.machine_learning.runs.delta import Delta, nothing_to_run, write_delta
+from shared.adapters.azure.machine_learning.runs.history import History
+from shared.adapters.azure.machine_learning.runs.names import cloud_name
+from shared.adapters.azure.machine_learning.runs.notes import RunNote, RunNotes
+from shared.adapters.azure.machine_learning.runs.outcome import DATA, Outcomes, failure, unsubmitted
+from shared.adapters.azure.machine_learning.runs.submission import Submission, Submitter
+from shared.adapters.local.engines.environment import declared_environment
+from shared.adapters.local.flow_runner.known import may_aggregate
+from shared.errors import BusinessFailure, Conflict, NotFound, Transient
+from shared.ports import BlobStore, RunOutcome, RunSpec, RunStatus
+from shared.use_case.references import is_secret
+
+log = logging.getLogger("genaiops.azure_runs")
+
+_COMPLETED: Final = "Completed"
+_FAILED: Final = "Failed"
+_CANCELLED: Final = frozenset({"Canceled", "CancelRequested", "Cancelled"})
+_ASKED: Final = 64
+"""Open runs whose status one sweep asks for."""
+
+
+class AzureFlowRunner:
+    """Runs flows on Azure ML. Safe for threads.
+
+    Args:
+        workspace: where they run.
+        blobs: where notes of runs are kept.
+        retries: how often a request whose connection failed is sent again.
+        timeout_s: seconds without an answer after which a request counts as failed.
+    """
+
+    def __init__(self, workspace: Workspace, blobs: BlobStore, *, retries: int = 3, timeout_s: float = 30.0) -> None:
+        self._workspace = workspace
+        self._notes = RunNotes(blobs)
+        self._history = History(workspace, retries=retries, timeout_s=timeout_s)
+        self._storage = WorkspaceStorage(workspace, retries=retries, timeout_s=timeout_s)
+        self._submitter = Submitter(workspace)
+        self._outcomes = Outcomes(self._history, self._storage, self._submitter)
+        self._starting = _Names()
+        self._sweeps = count(random.randrange(1_000))  # noqa: S311  # so that processes begin at different runs
+        self._watching: dict[str, Callable[[int], None]] = {}
+
+    def prepare(self, spec: RunSpec) -> None:
+        """Nothing: a run's snapshot is uploaded when it is submitted, and the same one only once."""
+
+    def start(self, spec: RunSpec) -> RunOutcome:
+        """Submit the run, or find the one of that name.
+
+        Raises:
+            BusinessFailure: the flow cannot be run at all, or its run failed as a whole.
+            Throttled, Transient: try again.
+            Anything that reading the lines raises.
+        """
+        cloud = cloud_name(spec.name)
+        with self._starting.held(cloud):
+            if self._notes.known(cloud) is not None:
+                try:
+                    return self.look(spec.name)
+                except NotFound:
+                    log.info("%s was noted and never submitted: submitting it", spec.name)
+            with tempfile.TemporaryDirectory(prefix="genaiops-run-") as scratch:
+                return self._begin(spec, cloud, Path(scratch))
+
+    def look(self, name: str) -> RunOutcome:
+        """Where the run is.
+
+        Raises:
+            NotFound: no run of that name was started, or Azure ML does not know it. Start it.
+            BusinessFailure: it failed as a whole.
+            Throttled, Transient: look again.
+        """
+        cloud = cloud_name(name)
+        note = self._notes.known(cloud)
+        if note is None:
+            raise NotFound(f"There is no run {name!r}: it was never started here.")
+        run = self._run(name, cloud)
+        status = str(run.get("status"))
+        if status == _COMPLETED:
+            outcome = self._outcomes.completed(cloud, note, run)
+            self._closed(cloud, note)
+            return outcome
+        if status == _FAILED:
+            self._closed(cloud, note)
+            raise failure(run)
+        if status in _CANCELLED:
+            self._closed(cloud, note)
+            return RunOutcome(RunStatus.CANCELLED)
+        return RunOutcome(RunStatus.RUNNING)
+
+    def cancel(self, name: str) -> None:
+        """Stop the run; one that has ended or does not exist is no error. Raises Throttled, Transient."""
+        cloud = cloud_name(name)
+        if self._notes.known(cloud) is None:
+            return
+        try:
+            run = self._run(name, cloud)
+        except NotFound:
+            return
+        if str(run.get("status")) not in (_COMPLETED, _FAILED, *_CANCELLED):
+            self._submitter.cancel(cloud)
+
+    def ended_unnoticed(self) -> Iterable[Mapping[str, str]]:
+        """Tags of runs that have ended and whose outcome nobody has fetched: their event was lost, or is late.
+
+        Where many runs are open, each call asks for others of them. Raises as `look`.
+        """
+        names = list(self._notes.still_open())
+        first = next(self._sweeps) * _ASKED % len(names) if len(names) > _ASKED else 0
+        for cloud in (names + names)[first : first + min(len(names), _ASKED)]:
+            note = self._notes.known(cloud)
+            if note is None:
+                continue
+            try:
+                status = str(self._history.run(cloud).get("status"))
+            except NotFound:
+                status = ""  # noted and never submitted: a look finds it lost, and starts it
+            if status in ("", _COMPLETED, _FAILED, *_CANCELLED):
+                yield dict(note.tags)
+
+    def _run(self, name: str, cloud: str) -> Mapping[str, Any]:
+        try:
+            return self._history.run(cloud)
+        except NotFound as error:
+            raise NotFound(f"The run {name!r} is not in {self._workspace.title}: {error}") from error
+
+    def _begin(self, spec: RunSpec, cloud: str, scratch: Path) -> RunOutcome:
+        is_dag = staging.is_dag(spec)
+        environment = _environment(spec)
+        delta = write_delta(
+            scratch / "lines.jsonl",
+            spec.numbered_lines(),
+            is_dag=is_dag,
+            defaults=staging.defaults(spec) if is_dag else {},
+        )
+        if not delta.lines and not self._only_aggregates(spec):
+            self._tell(spec, len(delta.refused))
+            return unsubmitted(spec, delta.refused)
+        if not delta.lines:
+            nothing_to_run(delta.file, is_dag=is_dag)
+        staged = staging.stage(spec, scratch / (spec.flow.name or "flow"), delta, environment=environment)
+        note = RunNote(
+            name=spec.name,
+            lines=delta.lines + len(delta.refused),
+            known_lines=spec.known_count,
+            tolerated_failures=spec.tolerated_failures,
+            is_dag=is_dag,
+            aggregations=staged.aggregations,
+            models=staged.models,
+            refused=delta.refused,
+            tags=dict(spec.tags),
+        )
+        submission = Submission(
+            cloud=cloud,
+            display_name=spec.name,
+            staged=staged,
+            data=self._data(delta, cloud),
+            environment=environment,
+            tags=spec.tags,
+            lineage=spec.flow_digest[:40],
+            instance_type=self._workspace.azure.instance_type,
+            runtime=spec.runtime,
+        )
+        self._notes.write(cloud, note)
+        if spec.on_progress is not None:
+            self._watching[cloud] = spec.on_progress
+        try:
+            self._submitter.submit(submission)
+        except Conflict as conflict:
+            self._found_or(conflict, spec.name, cloud)
+        return RunOutcome(RunStatus.RUNNING)
+
+    def _found_or(self, conflict: Conflict, name: str, cloud: str) -> None:
+        """Another submission may have been faster, or it was the snapshot that two of them uploaded at once."""
+        try:
+            self._run(name, cloud)
+        except NotFound:
+            raise Transient(str(conflict)) from conflict
+
+    def _data(self, delta: Delta, cloud: str) -> str:
+        return self._storage.upload(delta.file, DATA.format(cloud=cloud))
+
+    def _only_aggregates(self, spec: RunSpec) -> bool:
+        return bool(spec.known_count) and spec.aggregate and may_aggregate(spec.flow, spec.flow_file)
+
+    def _closed(self, cloud: str, note: RunNote) -> None:
+        self._notes.close(cloud)
+        watching = self._watching.pop(cloud, None)
+        if watching is not None:
+            watching(note.lines)
+
+    def _tell(self, spec: RunSpec, lines: int) -> None:
+        if spec.on_progress is not None:
+            spec.on_progress(lines)
+
+
+class _Names:
+    """One start of a name at a time in this process; other processes meet at Azure ML, which takes a name once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        with self._lock:
+            lock, users = self._held.get(name, (threading.Lock(), 0))
+            self._held[name] = lock, users + 1
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                lock, users = self._held[name]
+                if users == 1:
+                    del self._held[name]
+                else:
+                    self._held[name] = lock, users - 1
+
+
+def _environment(spec: RunSpec) -> dict[str, str]:
+    """The run's variables: they are shown to whoever may read the workspace, so secrets are refused."""
+    variables = {**declared_environment(spec.flow, spec.flow_file), **spec.environment}
+    for name, value in variables.items():
+        if is_secret(name, value):
+            raise BusinessFailure(
+                f"The variable {name} holds a secret, and everybody who may read the Azure ML workspace could read it"
+                " there: put it into a custom connection of the workspace and write"
+                " `${<connection>.<key>}` under `environment_variables` of the flow's file."
+            )
+    return {
+        **variables,
+        "PF_LINE_TIMEOUT_SEC": str(math.ceil(spec.line_timeout_s)),
+        "PF_WORKER_COUNT": str(max(1, spec.concurrency)),
+        "GENAIOPS_RUN": spec.name,
+    }
