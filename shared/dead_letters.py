@@ -23,8 +23,8 @@ from shared.delivery import Delivery
 from shared.envelopes import send_event
 from shared.errors import BusinessFailure, Malformed, NotFound
 from shared.ports import OutgoingMessage, Ports
+from shared.process_secrets import hidden
 from shared.telemetry import chains
-from shared.telemetry.logs import hidden
 
 log = logging.getLogger("genaiops.dead_letters")
 

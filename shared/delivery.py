@@ -1,7 +1,7 @@
 """One delivery of a queue message, as every handler gets it: the body and how often it was tried.
 
 Ids are read from the body, never from the metadata: the Functions host lets top-level keys of a JSON body shadow
-MessageId and CorrelationId there.
+MessageId and CorrelationId there. A body that was too large for a queue is fetched by `claim_check.fetched`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import azure.functions as func
 
+    from shared.ports import ReceivedMessage
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -28,7 +30,8 @@ class Delivery:
     count: int
     """1 at the first delivery."""
     enqueued_at: datetime
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """May hold the token of a pipeline's task."""
     dead_letter_reason: str = ""
     dead_letter_description: str = ""
 
@@ -53,4 +56,18 @@ def delivery_of(queue: Queue, message: func.ServiceBusMessage) -> Delivery:
         properties=properties,
         dead_letter_reason=reason or "",
         dead_letter_description=description or "",
+    )
+
+
+def delivery_from(queue: Queue, message: ReceivedMessage) -> Delivery:
+    """Take what was received without a host between."""
+    return Delivery(
+        queue=queue,
+        body=message.body,
+        message_id=message.message_id,
+        count=message.delivery_count,
+        enqueued_at=message.enqueued_at,
+        properties=dict(message.properties),
+        dead_letter_reason=message.dead_letter_reason or "",
+        dead_letter_description=message.dead_letter_description or "",
     )

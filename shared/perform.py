@@ -45,12 +45,13 @@ from shared.chain.messages import (
     parse_command,
 )
 from shared.chain.state import Chain
+from shared.claim_check import fetched
 from shared.delivery import Delivery
 from shared.envelopes import send_command, send_event
 from shared.errors import BusinessFailure, Conflict, GenAIOpsError, Malformed, NotFound, Throttled, Transient
 from shared.ports import Ports
+from shared.process_secrets import hidden
 from shared.telemetry import Handling
-from shared.telemetry.logs import hidden
 
 log = logging.getLogger("genaiops.commands")
 
@@ -70,6 +71,7 @@ def perform(ports: Ports, delivery: Delivery) -> None:
 
 def _perform(ports: Ports, delivery: Delivery, handling: Handling) -> None:
     try:
+        delivery = fetched(ports, delivery)
         command = parse_command(delivery.body)
         handling.tell(chain=command.chain, command=command.type, attempt=command.attempt, look=command.look)
         handling.name = f"perform {command.type}"

@@ -23,6 +23,7 @@ from shared.experimentation.matrix import Cell, PreparedChain, PreparedDataset
 from shared.experimentation.progress import ProgressNotes
 from shared.experimentation.tally import Tally
 from shared.ports import Ports, RunOutcome, RunSpec, RunStatus
+from shared.process_secrets import hidden
 from shared.results import RunRecord, cell_folder
 from shared.telemetry.chains import run_ended
 from shared.use_case.opened import open_use_case
@@ -102,6 +103,7 @@ def _looked(ports: Ports, name: str) -> RunOutcome | None:
 
 def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
     """Store what a run left behind, together with the lines that it had no need to run."""
+    outcome = _clean(outcome)
     assert outcome.record is not None  # the port: an ended run has a record
     took = outcome.record.tokens
     run_ended(succeeded=outcome.record.succeeded, prompt_tokens=took.prompt, completion_tokens=took.completion)
@@ -114,6 +116,15 @@ def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
     record = tally.added_to(outcome.record, known)
     result_store.write_record(ports.blobs, folder, record)
     return record
+
+
+def _clean(outcome: RunOutcome) -> RunOutcome:
+    """The outcome without secrets in its reasons: a runner in the cloud has those from services. Outputs stay."""
+    record = outcome.record
+    if record is not None:
+        record = record.model_copy(update={"reason": hidden(record.reason)})
+    lines = (line.model_copy(update={"error": hidden(line.error)}) if line.error else line for line in outcome.lines)
+    return replace(outcome, record=record, lines=lines)
 
 
 def _begun(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell, command: RunCell, name: str) -> RunSpec:

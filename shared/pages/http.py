@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 from shared import loopback
 from shared.errors import InvalidName, Malformed, NotFound, Throttled, Transient
 from shared.pages.page import Page, message
+from shared.process_secrets import hidden
 from shared.settings import InvalidSettings, Settings
 from shared.telemetry.handling import answering
-from shared.telemetry.logs import hidden
 
 if TYPE_CHECKING:
     import azure.functions as func

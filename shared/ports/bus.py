@@ -19,7 +19,7 @@ class OutgoingMessage:
     """Not before this time (Service Bus: scheduled enqueue time); None: at once."""
     subject: str | None = None
     correlation_id: str | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Bus(Protocol):
@@ -52,7 +52,7 @@ class ReceivedMessage:
     subject: str | None = None
     correlation_id: str | None = None
     content_type: str | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
     dead_letter_reason: str | None = None
     dead_letter_description: str | None = None
 

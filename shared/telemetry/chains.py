@@ -12,9 +12,9 @@ from datetime import datetime
 from itertools import zip_longest
 
 from shared.chain.state import Chain, ChainStatus, StepState, StepStatus
+from shared.process_secrets import hidden
 from shared.telemetry import pipe, trace
 from shared.telemetry.handling import current
-from shared.telemetry.logs import hidden
 from shared.telemetry.names import Event, Metric
 from shared.telemetry.signals import Happening, Levels, Measurement, Role, Span
 

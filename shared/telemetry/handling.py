@@ -16,8 +16,8 @@ from typing import Final
 from shared.delivery import Delivery
 from shared.errors import Transient
 from shared.ports import Ports
+from shared.process_secrets import hidden
 from shared.telemetry import pipe, trace
-from shared.telemetry.logs import hidden
 from shared.telemetry.names import Attribute, Metric
 from shared.telemetry.signals import Measurement, Role, Span
 

@@ -6,64 +6,19 @@ clean when it is made, not when we send it.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import traceback
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.secret_shapes import HIDDEN, masked
+from shared.process_secrets import hidden
 from shared.telemetry.signals import Line
-from shared.use_case.references import may_be_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from shared.telemetry.pipe import Pipe
 
 OURS: Final = ("genaiops", "shared", "functions")
 _NOT_SENT: Final = ("opentelemetry", "azure", "urllib3", "msal")
 """Those write about the sending itself: to send that, too, would never end."""
-_SHORTEST: Final = 8
-_OPEN_KEYS: Final = frozenset({"api_base", "api_type", "api_version", "endpoint", "connection_type"})
-
-
-def secrets_in(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of variables that hold secrets, as far as their names or, of a whole connection, their keys tell."""
-    found: set[str] = set()
-    for name, value in variables.items():
-        if value.lstrip().startswith("{"):
-            found |= _in_connection(value)
-        elif (may_be_secret_name(name) or name == "IDENTITY_HEADER") and not value.startswith(("/", "http")):
-            found.add(value)
-    return tuple(sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True))
-
-
-def _in_connection(text: str) -> set[str]:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return set()
-    if not isinstance(content, dict):
-        return set()
-    secret = content.get("secrets")
-    values = [value for key, value in content.items() if key not in _OPEN_KEYS and may_be_secret_name(str(key))]
-    values += list(secret.values()) if isinstance(secret, dict) else []
-    return {value for value in values if isinstance(value, str)}
-
-
-@cache
-def _of_process() -> tuple[str, ...]:
-    return secrets_in(os.environ)
-
-
-def hidden(text: str) -> str:
-    """The text without the secrets of this process's settings, and without any that shows by its shape."""
-    for secret in _of_process():
-        if secret in text:
-            text = text.replace(secret, HIDDEN)
-    return masked(text)
 
 
 class CleanRecord(logging.LogRecord):
