@@ -49,6 +49,8 @@ class Fault:
     moment: Moment = Moment.BEFORE
     cut: bool = False
     delay_s: float = 0.0
+    skip: int = 0
+    """So many requests that match pass before it strikes."""
 
     def strikes(self, method: str, path: str) -> bool:
         return self.times > 0 and self.method in ("", method) and re.search(self.path, path) is not None
@@ -76,9 +78,11 @@ class Faults:
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
         self._plan(Fault(method, path, times, status, code or CODES.get(status, "Error"), headers, moment))
 
-    def cut(self, method: str = "", path: str = "", *, times: int = 1, moment: Moment = Moment.BEFORE) -> None:
-        """Close the connection in place of an answer."""
-        self._plan(Fault(method, path, times, cut=True, moment=moment))
+    def cut(
+        self, method: str = "", path: str = "", *, times: int = 1, skip: int = 0, moment: Moment = Moment.BEFORE
+    ) -> None:
+        """Close the connection in place of an answer, after `skip` requests that pass."""
+        self._plan(Fault(method, path, times, cut=True, skip=skip, moment=moment))
 
     def slow(self, seconds: float, method: str = "", path: str = "", *, times: int = 1) -> None:
         """Answer so much later."""
@@ -99,7 +103,9 @@ class Faults:
         """The fault of this request, used up once."""
         with self._lock:
             for n, fault in enumerate(self._planned):
-                if fault.strikes(method, path):
+                if fault.skip and fault.strikes(method, path):
+                    self._planned[n] = replace(fault, skip=fault.skip - 1)
+                elif fault.strikes(method, path):
                     self._planned[n] = replace(fault, times=fault.times - 1)
                     return fault
         return None

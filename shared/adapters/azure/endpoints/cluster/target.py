@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, cast
+from functools import lru_cache
+from typing import Any, Final, cast
 
 from shared.adapters.azure.endpoints.cluster import manifests, reading
 from shared.adapters.azure.endpoints.cluster.api import ClusterApi
 from shared.adapters.azure.endpoints.cluster.options import ClusterOptions, read
+from shared.adapters.azure.endpoints.images import Images
 from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
 from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint, tags_of
 from shared.errors import BusinessFailure, Conflict, NotFound, Transient
@@ -26,24 +28,12 @@ _UNANSWERED: Final = frozenset({500, 502, 503, 504})
 """What a gateway says by itself where nobody answered."""
 
 
-class Images(Protocol):
-    """Images of served flows in a registry."""
-
-    def begin(self, spec: DeploymentSpec, options: Mapping[str, object]) -> Mapping[str, str]:
-        """Begin to build the image, or find it; what `look` needs."""
-        ...
-
-    def look(self, prepared: Mapping[str, str]) -> tuple[DeploymentState, str]:
-        """READY with the image's reference, CREATING, or FAILED with the reason."""
-        ...
-
-
 class ClusterTarget:
     """Serves endpoints in clusters that only their API server is known of."""
 
     def __init__(self, images: Images, api: Callable[[ClusterOptions], ClusterApi]) -> None:
         self._images = images
-        self._api = api
+        self._api = lru_cache(maxsize=32)(api)  # one client a cluster: it keeps its connections
 
     def check(self, spec: DeploymentSpec) -> None:
         """Raises BusinessFailure for options and names that a cluster would refuse."""
