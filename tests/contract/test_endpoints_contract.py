@@ -12,30 +12,25 @@ from pathlib import Path
 
 import pytest
 
+from shared.adapters.azure.endpoints.online_options import KUBERNETES
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.endpoints.adapter import LocalEndpoints
 from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.errors import BusinessFailure, InvalidName, NotFound, Transient
 from shared.ports import DeploymentInfo, DeploymentSpec, DeploymentState, Endpoints
+from tests.contract.azure_endpoints import BROKEN, azure_endpoints_on, echo
 from tests.contract.endpoint_host import free_port, supervisor
 
 FLOWS = Path(__file__).parent / "flows"
 _numbers = count(1)
 
 
-def _memory(home: Path) -> Iterator[Endpoints]:
-    def echo(payload: Mapping[str, object], spec: DeploymentSpec) -> Mapping[str, object]:
-        if payload["text"] == "raise":
-            raise ValueError("this text cannot be answered")
-        loud = spec.variants.get("style") == "loud"
-        text = str(payload["text"]).upper() if loud else str(payload["text"])
-        answer = f"{spec.parameters.get('answer.prefix', '')}{text}"
-        return {"answer": answer, "style": "loud" if loud else "plain"}
-
-    yield MemoryEndpoints({"echo": echo}, failures={"broken": "No module named 'a_package_that_is_not_installed'"})
+def _memory(home: Path, request: pytest.FixtureRequest) -> Iterator[Endpoints]:
+    handlers = {"echo": lambda payload, spec: echo(payload, spec.variants, spec.parameters)}
+    yield MemoryEndpoints(handlers, failures={"broken": BROKEN})
 
 
-def _local(home: Path) -> Iterator[Endpoints]:
+def _local(home: Path, request: pytest.FixtureRequest) -> Iterator[Endpoints]:
     port = free_port()
     host = supervisor(home, port)
     host.start()
@@ -43,13 +38,25 @@ def _local(home: Path) -> Iterator[Endpoints]:
     host.stop()
 
 
-ADAPTERS = {"memory": _memory, "local": _local}
+def _managed(home: Path, request: pytest.FixtureRequest) -> Iterator[Endpoints]:
+    """azure-ai-ml against the stand-in of the management APIs, where a Python function answers for a container."""
+    with azure_endpoints_on(request.getfixturevalue("management_server"), request.getfixturevalue("identity")) as azure:
+        yield azure.endpoints
+
+
+def _kubernetes(home: Path, request: pytest.FixtureRequest) -> Iterator[Endpoints]:
+    server, identity = request.getfixturevalue("management_server"), request.getfixturevalue("identity")
+    with azure_endpoints_on(server, identity, default=KUBERNETES, options={"COMPUTE_NAME": "cluster"}) as azure:
+        yield azure.endpoints
+
+
+ADAPTERS = {"memory": _memory, "local": _local, "azure-managed": _managed, "azure-kubernetes": _kubernetes}
 
 
 # One host for all tests of an adapter, and an endpoint of its own for every test: starting a flow takes seconds.
 @pytest.fixture(scope="module", params=ADAPTERS)
 def endpoints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
-    yield from ADAPTERS[request.param](tmp_path_factory.mktemp("endpoints"))
+    yield from ADAPTERS[request.param](tmp_path_factory.mktemp("endpoints"), request)
 
 
 @pytest.fixture
@@ -87,13 +94,22 @@ def settled(endpoints: Endpoints, endpoint: str, deployment: str) -> DeploymentI
     return info
 
 
+def split(endpoints: Endpoints, endpoint: str, traffic: Mapping[str, int]) -> None:
+    """Ask for the split until requests are split so: a platform may take its time over it."""
+    limit = time.monotonic() + 60
+    endpoints.set_traffic(endpoint, traffic)
+    while not endpoints.describe(endpoint).settled:
+        assert time.monotonic() < limit, f"{endpoint} is still not split {traffic}"
+        endpoints.set_traffic(endpoint, traffic)
+
+
 def requests(endpoints: Endpoints, endpoint: str) -> Counter[str]:
     return Counter({info.name: info.requests for info in endpoints.describe(endpoint).deployments})
 
 
 def test_a_new_deployment_is_being_created_without_traffic(endpoints: Endpoints, name: str) -> None:
-    info = endpoints.deploy(spec(name, "v1", tags={"chain": "shop-cd-1"}))
-    assert (info.endpoint, info.name, info.flow_version, info.created) == (name, "v1", "3", True)
+    info = endpoints.deploy(spec(name, "rev1", tags={"chain": "shop-cd-1"}))
+    assert (info.endpoint, info.name, info.flow_version, info.created) == (name, "rev1", "3", True)
     assert info.state is DeploymentState.CREATING
     assert info.tags == {"chain": "shop-cd-1"}
     assert (info.requests, info.errors, info.latency_p50_ms, info.latency_p95_ms) == (0, 0, None, None)
@@ -101,103 +117,103 @@ def test_a_new_deployment_is_being_created_without_traffic(endpoints: Endpoints,
 
 
 def test_deploying_the_same_again_finds_the_deployment(endpoints: Endpoints, name: str) -> None:
-    first = endpoints.deploy(spec(name, "v1"))
-    again = endpoints.deploy(spec(name, "v1"))
+    first = endpoints.deploy(spec(name, "rev1"))
+    again = endpoints.deploy(spec(name, "rev1"))
     assert (first.created, again.created) == (True, False)
-    assert [info.name for info in endpoints.describe(name).deployments] == ["v1"]
+    assert [info.name for info in endpoints.describe(name).deployments] == ["rev1"]
 
 
 def test_of_many_who_deploy_the_same_at_once_one_has_created_it(endpoints: Endpoints, name: str) -> None:
     with ThreadPoolExecutor(8) as people:
-        found = list(people.map(lambda _: endpoints.deploy(spec(name, "v1")), range(8)))
+        found = list(people.map(lambda _: endpoints.deploy(spec(name, "rev1")), range(8)))
     assert sorted(info.created for info in found) == [False] * 7 + [True]
-    assert [info.name for info in endpoints.describe(name).deployments] == ["v1"]
+    assert [info.name for info in endpoints.describe(name).deployments] == ["rev1"]
 
 
 def test_another_flow_under_a_name_that_is_taken_is_refused(endpoints: Endpoints, name: str) -> None:
-    endpoints.deploy(spec(name, "v1"))
+    endpoints.deploy(spec(name, "rev1"))
     with pytest.raises(BusinessFailure, match="use another name, or remove it first"):
-        endpoints.deploy(spec(name, "v1", variants={"style": "loud"}))
+        endpoints.deploy(spec(name, "rev1", variants={"style": "loud"}))
 
 
 def test_a_flow_that_cannot_be_served_fails_with_the_reason(endpoints: Endpoints, name: str) -> None:
-    endpoints.deploy(spec(name, "v1", "broken"))
-    info = settled(endpoints, name, "v1")
+    endpoints.deploy(spec(name, "rev1", "broken"))
+    info = settled(endpoints, name, "rev1")
     assert info.state is DeploymentState.FAILED
     assert "a_package_that_is_not_installed" in info.reason
     with pytest.raises(Transient):
-        endpoints.invoke(name, {"text": "hello"}, "v1")
+        endpoints.invoke(name, {"text": "hello"}, "rev1")
 
 
 def test_deploying_what_has_failed_creates_it_anew(endpoints: Endpoints, name: str) -> None:
-    endpoints.deploy(spec(name, "v1", "broken", tags={"chain": "shop-cd-1"}))
-    assert settled(endpoints, name, "v1").state is DeploymentState.FAILED
+    endpoints.deploy(spec(name, "rev1", "broken", tags={"chain": "shop-cd-1"}))
+    assert settled(endpoints, name, "rev1").state is DeploymentState.FAILED
 
-    again = endpoints.deploy(spec(name, "v1", "broken", tags={"chain": "shop-cd-2"}))
+    again = endpoints.deploy(spec(name, "rev1", "broken", tags={"chain": "shop-cd-2"}))
 
     assert (again.created, again.state) == (True, DeploymentState.CREATING)
     assert again.tags == {"chain": "shop-cd-2"}
-    assert not endpoints.deploy(spec(name, "v1", "broken", tags={"chain": "shop-cd-3"})).created, "it is on its way"
-    assert settled(endpoints, name, "v1").tags == {"chain": "shop-cd-2"}
+    assert not endpoints.deploy(spec(name, "rev1", "broken", tags={"chain": "shop-cd-3"})).created, "it is on its way"
+    assert settled(endpoints, name, "rev1").tags == {"chain": "shop-cd-2"}
 
 
 def test_of_many_who_deploy_what_has_failed_one_has_created_it(endpoints: Endpoints, name: str) -> None:
-    endpoints.deploy(spec(name, "v1", "broken"))
-    assert settled(endpoints, name, "v1").state is DeploymentState.FAILED
+    endpoints.deploy(spec(name, "rev1", "broken"))
+    assert settled(endpoints, name, "rev1").state is DeploymentState.FAILED
     with ThreadPoolExecutor(4) as people:
-        found = list(people.map(lambda _: endpoints.deploy(spec(name, "v1", "broken")), range(4)))
+        found = list(people.map(lambda _: endpoints.deploy(spec(name, "rev1", "broken")), range(4)))
     assert sorted(info.created for info in found) == [False] * 3 + [True]
 
 
 def test_what_is_created_anew_has_no_traffic_until_it_is_given_some(endpoints: Endpoints, name: str) -> None:
-    for deployment, flow in (("v1", "echo"), ("v2", "echo"), ("v3", "broken")):
+    for deployment, flow in (("rev1", "echo"), ("rev2", "echo"), ("rev3", "broken")):
         endpoints.deploy(spec(name, deployment, flow))
-    endpoints.set_traffic(name, {"v1": 10, "v2": 20, "v3": 70})
-    assert settled(endpoints, name, "v3").state is DeploymentState.FAILED
+    endpoints.set_traffic(name, {"rev1": 10, "rev2": 20, "rev3": 70})
+    assert settled(endpoints, name, "rev3").state is DeploymentState.FAILED
 
-    assert endpoints.deploy(spec(name, "v3", "broken")).created
+    assert endpoints.deploy(spec(name, "rev3", "broken")).created
 
-    assert endpoints.describe(name).traffic == {"v1": 33, "v2": 67}
+    assert endpoints.describe(name).traffic == {"rev1": 33, "rev2": 67}
 
 
 def test_a_failed_deployment_still_keeps_its_name_for_its_content(endpoints: Endpoints, name: str) -> None:
-    endpoints.deploy(spec(name, "v1", "broken"))
-    assert settled(endpoints, name, "v1").state is DeploymentState.FAILED
+    endpoints.deploy(spec(name, "rev1", "broken"))
+    assert settled(endpoints, name, "rev1").state is DeploymentState.FAILED
     with pytest.raises(BusinessFailure, match="use another name, or remove it first"):
-        endpoints.deploy(spec(name, "v1"))
+        endpoints.deploy(spec(name, "rev1"))
 
 
 @pytest.mark.parametrize("bad", ["", "../shop", "a b", "shöp", "a/b", "x" * 64])
 def test_a_name_that_could_become_another_path_is_refused(endpoints: Endpoints, bad: str) -> None:
     with pytest.raises(InvalidName, match="endpoint"):
-        endpoints.deploy(spec(bad, "v1"))
+        endpoints.deploy(spec(bad, "rev1"))
     with pytest.raises(InvalidName, match="deployment"):
         endpoints.deploy(spec("shop", bad))
 
 
 def test_what_does_not_exist_is_not_found(endpoints: Endpoints, name: str) -> None:
-    endpoints.deploy(spec(name, "v1"))
+    endpoints.deploy(spec(name, "rev1"))
     with pytest.raises(NotFound, match="nowhere"):
         endpoints.describe("nowhere")
     with pytest.raises(NotFound, match="nowhere"):
-        endpoints.look("nowhere", "v1")
-    with pytest.raises(NotFound, match="v2"):
-        endpoints.look(name, "v2")
+        endpoints.look("nowhere", "rev1")
+    with pytest.raises(NotFound, match="rev2"):
+        endpoints.look(name, "rev2")
     with pytest.raises(NotFound, match="nowhere"):
-        endpoints.set_traffic("nowhere", {"v1": 100})
+        endpoints.set_traffic("nowhere", {"rev1": 100})
     with pytest.raises(NotFound, match="nowhere"):
         endpoints.invoke("nowhere", {})
-    with pytest.raises(NotFound, match="v2"):
-        endpoints.invoke(name, {}, "v2")
+    with pytest.raises(NotFound, match="rev2"):
+        endpoints.invoke(name, {}, "rev2")
 
 
 def test_endpoints_and_deployments_are_listed_by_name(endpoints: Endpoints, name: str) -> None:
     for endpoint in (f"{name}-b", f"{name}-a"):
-        for deployment in ("v2", "v1"):
+        for deployment in ("rev2", "rev1"):
             endpoints.deploy(spec(endpoint, deployment))
     listed = [info for info in endpoints.list() if info.name.startswith(f"{name}-")]
     assert [info.name for info in listed] == [f"{name}-a", f"{name}-b"]
-    assert [[info.name for info in endpoint.deployments] for endpoint in listed] == [["v1", "v2"]] * 2
+    assert [[info.name for info in endpoint.deployments] for endpoint in listed] == [["rev1", "rev2"]] * 2
     assert listed[0] == endpoints.describe(f"{name}-a")
     assert listed[0].url.endswith(f"/{name}-a/score")
 
@@ -205,60 +221,71 @@ def test_endpoints_and_deployments_are_listed_by_name(endpoints: Endpoints, name
 @pytest.mark.parametrize(
     ("traffic", "complaint"),
     [
-        ({"v1": 90}, "100"),
-        ({"v1": 60, "v2": 60}, "100"),
-        ({"v1": 150, "v2": -50}, "100"),
-        ({"v1": 50, "v3": 50}, "v3"),
+        ({"rev1": 90}, "100"),
+        ({"rev1": 60, "rev2": 60}, "100"),
+        ({"rev1": 150, "rev2": -50}, "100"),
+        ({"rev1": 50, "rev3": 50}, "rev3"),
     ],
 )
 def test_a_wrong_split_is_refused_and_changes_nothing(
     endpoints: Endpoints, name: str, traffic: dict[str, int], complaint: str
 ) -> None:
-    for deployment in ("v1", "v2"):
+    for deployment in ("rev1", "rev2"):
         endpoints.deploy(spec(name, deployment))
-    endpoints.set_traffic(name, {"v1": 100})
+    endpoints.set_traffic(name, {"rev1": 100})
     with pytest.raises(BusinessFailure, match=complaint):
         endpoints.set_traffic(name, traffic)
-    assert endpoints.describe(name).traffic == {"v1": 100}
+    assert endpoints.describe(name).traffic == {"rev1": 100}
 
 
 def test_the_split_can_be_taken_away_again(endpoints: Endpoints, name: str) -> None:
-    endpoints.deploy(spec(name, "v1"))
-    endpoints.set_traffic(name, {"v1": 100})
+    endpoints.deploy(spec(name, "rev1"))
+    endpoints.set_traffic(name, {"rev1": 100})
     endpoints.set_traffic(name, {})
     assert endpoints.describe(name).traffic == {}
 
 
+def test_a_split_that_was_asked_for_early_holds_once_the_deployment_is_ready(endpoints: Endpoints, name: str) -> None:
+    endpoints.deploy(spec(name, "rev1"))
+    endpoints.set_traffic(name, {"rev1": 100})
+    assert settled(endpoints, name, "rev1").state is DeploymentState.READY
+    split(endpoints, name, {"rev1": 100})
+    assert endpoints.invoke(name, {"text": "hello"}).deployment == "rev1"
+
+
 def test_a_deployment_with_traffic_cannot_be_removed(endpoints: Endpoints, name: str) -> None:
-    for deployment in ("v1", "v2"):
+    for deployment in ("rev1", "rev2"):
         endpoints.deploy(spec(name, deployment))
-    endpoints.set_traffic(name, {"v1": 100, "v2": 0})
-    with pytest.raises(BusinessFailure, match="v1"):
-        endpoints.remove(name, "v1")
+    endpoints.set_traffic(name, {"rev1": 100, "rev2": 0})
+    with pytest.raises(BusinessFailure, match="rev1"):
+        endpoints.remove(name, "rev1")
 
-    endpoints.remove(name, "v2")
+    endpoints.remove(name, "rev2")
 
-    assert [info.name for info in endpoints.describe(name).deployments] == ["v1"]
-    assert endpoints.describe(name).traffic == {"v1": 100}
+    assert [info.name for info in endpoints.describe(name).deployments] == ["rev1"]
+    assert endpoints.describe(name).traffic == {"rev1": 100}
     with pytest.raises(NotFound):
-        endpoints.look(name, "v2")
+        endpoints.look(name, "rev2")
 
 
 def test_removing_what_does_not_exist_is_no_error(endpoints: Endpoints, name: str) -> None:
-    endpoints.remove("nowhere", "v1")
-    endpoints.deploy(spec(name, "v1"))
-    endpoints.remove(name, "v2")
-    assert [info.name for info in endpoints.describe(name).deployments] == ["v1"]
+    endpoints.remove("nowhere", "rev1")
+    endpoints.deploy(spec(name, "rev1"))
+    endpoints.remove(name, "rev2")
+    assert [info.name for info in endpoints.describe(name).deployments] == ["rev1"]
 
 
 def test_a_removed_deployment_can_be_created_anew(endpoints: Endpoints, name: str) -> None:
-    endpoints.deploy(spec(name, "v1"))
-    endpoints.remove(name, "v1")
-    assert endpoints.deploy(spec(name, "v1", variants={"style": "loud"})).created
+    endpoints.deploy(spec(name, "rev1"))
+    endpoints.remove(name, "rev1")
+    again = endpoints.deploy(spec(name, "rev1", variants={"style": "loud"}, tags={"chain": "shop-cd-2"}))
+    assert (again.created, again.tags) == (True, {"chain": "shop-cd-2"})
+    assert settled(endpoints, name, "rev1").state is DeploymentState.READY
+    assert json.loads(endpoints.invoke(name, {"text": "hello"}, "rev1").body)["style"] == "loud"
 
 
 def test_without_traffic_only_the_named_deployment_answers(endpoints: Endpoints, ready: str) -> None:
-    endpoints.set_traffic(ready, {})
+    split(endpoints, ready, {})
     with pytest.raises(Transient):
         endpoints.invoke(ready, {"text": "anybody?"})
     answer = endpoints.invoke(ready, {"text": "hello"}, "plain")
@@ -273,7 +300,7 @@ def test_variants_and_parameters_are_those_of_the_deployment(endpoints: Endpoint
 
 
 def test_ten_calls_are_split_nine_to_one_and_counted(endpoints: Endpoints, ready: str) -> None:
-    endpoints.set_traffic(ready, {"plain": 90, "loud": 10})
+    split(endpoints, ready, {"plain": 90, "loud": 10})
     before = requests(endpoints, ready)
     answered = Counter(endpoints.invoke(ready, {"text": "hello"}).deployment for _ in range(10))
     assert answered == {"plain": 9, "loud": 1}
@@ -281,14 +308,14 @@ def test_ten_calls_are_split_nine_to_one_and_counted(endpoints: Endpoints, ready
 
 
 def test_the_named_deployment_answers_whatever_the_split_says(endpoints: Endpoints, ready: str) -> None:
-    endpoints.set_traffic(ready, {"plain": 100, "loud": 0})
+    split(endpoints, ready, {"plain": 100, "loud": 0})
     assert {endpoints.invoke(ready, {"text": "hello"}, "loud").deployment for _ in range(5)} == {"loud"}
     assert {endpoints.invoke(ready, {"text": "hello"}).deployment for _ in range(5)} == {"plain"}
 
 
-def test_a_new_split_holds_for_the_next_call(endpoints: Endpoints, ready: str) -> None:
+def test_a_new_split_holds_for_the_next_call_once_it_is_settled(endpoints: Endpoints, ready: str) -> None:
     for deployment in ("plain", "loud", "plain"):
-        endpoints.set_traffic(ready, {deployment: 100})
+        split(endpoints, ready, {deployment: 100})
         assert endpoints.invoke(ready, {"text": "hello"}).deployment == deployment
 
 

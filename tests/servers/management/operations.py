@@ -30,6 +30,10 @@ STATUS = SUBSCRIPTION + "/providers/Stand.In/locations/here/operationsStatus/{op
 RESULT = SUBSCRIPTION + "/providers/Stand.In/locations/here/operationResults/{operation}"
 
 
+class StillRunning(Exception):
+    """Raised by `ended`: it has not ended after all, and the next look asks again."""
+
+
 @dataclass
 class Operation:
     """One operation under way, or ended."""
@@ -110,9 +114,15 @@ class Operations:
             return
         if time.monotonic() < operation.due:
             return
+        try:
+            if operation.ended:
+                operation.ended(operation.failure is None)
+        except StillRunning:
+            return
+        except Refused as refused:  # what it was to do has failed
+            error = refused.response.body["error"]
+            operation.failure = (error["code"], error["message"])
         operation.status = "Failed" if operation.failure else "Succeeded"
-        if operation.ended:
-            operation.ended(operation.failure is None)
 
     def _headers(self, request: Request, operation: Operation) -> Mapping[str, str]:
         subscription = request.parameters.get("subscription", "0")

@@ -72,6 +72,7 @@ def deployment_of(
         BusinessFailure: a variable of it is not set in this app; all of them are listed.
     """
     from azure.ai.ml.entities import (
+        DefaultScaleSettings,
         KubernetesOnlineDeployment,
         ManagedOnlineDeployment,
         OnlineRequestSettings,
@@ -100,7 +101,9 @@ def deployment_of(
         "data_collector": _collector(options.data_collection),
     }
     if isinstance(options, ManagedOptions):
-        return ManagedOnlineDeployment(instance_type=options.instance_type, **common)
+        return ManagedOnlineDeployment(
+            instance_type=options.instance_type, scale_settings=DefaultScaleSettings(), **common
+        )
     scale = options.autoscale
     limits = ResourceSettings(cpu=options.cpu_limit or options.cpu, memory=options.memory_limit or options.memory)
     return KubernetesOnlineDeployment(
@@ -115,7 +118,7 @@ def deployment_of(
             target_utilization_percentage=scale.target_utilization,
         )
         if scale is not None
-        else None,
+        else DefaultScaleSettings(),
         **common,
     )
 

@@ -1,0 +1,42 @@
+"""Endpoints of the azure profile: one port over several kinds of target, which nothing here ever waits for.
+
+| file | what is in it |
+|---|---|
+| `target.py` | what every kind of target does, and what one look at it shows |
+| `records.py`, `wishes.py` | what is asked of an endpoint, kept in blob storage; how it changes |
+| `composite.py`, `info.py` | the port over all targets; what it tells of wishes and looks |
+| `online_endpoints.py` | Azure ML's managed and Kubernetes online endpoints |
+| `online_options.py`, `online_entities.py` | their options; what is sent for them |
+| `unpolled.py` | beginning azure-ai-ml's long operations without waiting for them |
+| `failures.py`, `scoring.py`, `metrics.py`, `autoscale.py` | reasons, scoring, counts and scaling of theirs |
+| `connection_references.py` | how a container gets its connections from the workspace |
+| `image_context.py`, `images.py` | the image's context, and where it is built |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.adapters.azure.arm import ResourceManager
+from shared.adapters.azure.endpoints.composite import AzureEndpoints
+from shared.adapters.azure.endpoints.online_endpoints import OnlineEndpoints
+from shared.adapters.azure.endpoints.online_options import KUBERNETES, MANAGED
+from shared.adapters.azure.endpoints.records import EndpointRecords
+from shared.adapters.azure.endpoints.target import Target
+from shared.adapters.azure.machine_learning.client import Workspace
+from shared.azure_settings import AzureSettings
+from shared.ports import BlobStore, Clock, Endpoints
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+
+def azure_endpoints(
+    azure: AzureSettings, credential: TokenCredential, workspace: Workspace, blobs: BlobStore, clock: Clock
+) -> Endpoints:
+    """Endpoints on every kind of target; nothing is asked of Azure yet."""
+    manager = ResourceManager(azure.management_url, credential)
+    targets: dict[str, Target] = {
+        kind: OnlineEndpoints(kind, workspace, manager, credential, blobs, clock) for kind in (MANAGED, KUBERNETES)
+    }
+    return AzureEndpoints(EndpointRecords(blobs), targets, default=MANAGED)

@@ -1,0 +1,104 @@
+"""The azure profile's endpoints over the management stand-in, whose containers are Python functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from azure.identity import ManagedIdentityCredential
+
+from shared.adapters.azure.endpoints import azure_endpoints
+from shared.adapters.azure.machine_learning.client import Workspace
+from shared.adapters.memory.blobs import MemoryBlobStore
+from shared.adapters.memory.clock import ManualClock
+from shared.ports import BlobStore, DeploymentInfo, DeploymentSpec, Endpoints
+from shared.use_case.model import DeploymentTarget
+from tests.contract.azure_workspace import azure_settings
+from tests.servers.identity import IdentityEndpoint
+from tests.servers.management import Management
+from tests.servers.management.running import CannotStart, Function, Running, Start
+
+BROKEN = "No module named 'a_package_that_is_not_installed'"
+
+
+def echo(payload: Mapping[str, Any], variants: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, object]:
+    """What the flow `echo` of the contract tests answers."""
+    if payload["text"] == "raise":
+        raise ValueError("this text cannot be answered")
+    loud = variants.get("style") == "loud"
+    text = str(payload["text"]).upper() if loud else str(payload["text"])
+    return {"answer": f"{parameters.get('answer.prefix', '')}{text}", "style": "loud" if loud else "plain"}
+
+
+@dataclass(frozen=True)
+class AzureWorld:
+    """The endpoints, and what they lean on."""
+
+    endpoints: Endpoints
+    blobs: BlobStore
+    management: Management
+
+
+@contextmanager
+def azure_endpoints_on(
+    management: Management,
+    identity: IdentityEndpoint,
+    *,
+    default: str | None = None,
+    options: Mapping[str, object] | None = None,
+    looks: int = 1,
+    retries: int = 3,
+) -> Iterator[AzureWorld]:
+    """Endpoints of a process that has just started, of a management API that has nothing in it yet."""
+    del identity  # its variables are set: the credential finds it
+    management.reset()
+    management.operations.looks = looks
+    blobs = MemoryBlobStore()
+    management.online_endpoints.serve = lambda start: container(blobs, start)
+    yield AzureWorld(opened(management, blobs, default=default, options=options, retries=retries), blobs, management)
+    management.online_endpoints.close()
+
+
+def opened(
+    management: Management,
+    blobs: BlobStore,
+    *,
+    default: str | None = None,
+    options: Mapping[str, object] | None = None,
+    retries: int = 3,
+) -> Endpoints:
+    """The endpoints as one more process sees them."""
+    settings, credential = azure_settings(management), ManagedIdentityCredential()
+    workspace = Workspace(settings, credential, retries=retries)
+    endpoints = azure_endpoints(settings, credential, workspace, blobs, ManualClock())
+    return _WithTarget(endpoints, DeploymentTarget(default, options or {})) if default is not None else endpoints
+
+
+class _WithTarget:
+    """Endpoints whose deployments go to one target where they name none."""
+
+    def __init__(self, endpoints: Endpoints, target: DeploymentTarget) -> None:
+        self._endpoints = endpoints
+        self._target = target
+
+    def deploy(self, spec: DeploymentSpec) -> DeploymentInfo:
+        return self._endpoints.deploy(replace(spec, target=spec.target or self._target))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._endpoints, name)
+
+
+def container(blobs: BlobStore, start: Start) -> Running:
+    """A function in place of what the context builds; it is told by the manifest of the image what to answer."""
+    tag = start.context.rstrip("/").rpartition("/")[2]
+    served = json.loads(blobs.read("contexts", f"{tag}/app/served.json"))
+    if any(b"a_package_that_is_not_installed" in blobs.read("contexts", name) for name in _code(blobs, tag)):
+        raise CannotStart(BROKEN)
+    return Function(lambda payload: echo(payload, served["variants"], served["parameters"]))
+
+
+def _code(blobs: BlobStore, tag: str) -> list[str]:
+    return [blob.name for blob in blobs.list("contexts", f"{tag}/app/use-case/") if blob.name.endswith(".py")]
