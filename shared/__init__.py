@@ -7,13 +7,14 @@ for each folder. The files beside them:
     perform.py               a command → work through a port → an event
     answers.py               what that work hands back
     delivery.py, envelopes.py                  a queue message as handlers get it; addressed and wrapped
+    claim_check.py           messages of any size: sent, and their whole body fetched
     chain_store.py           where chains are kept
     result_store.py          where results are kept; results.py: as values
     run_events.py            Azure ML says that a run changed
     run_tags.py              which command started a cloud run
     azure_settings.py        where the resources of the azure profile are
     housekeeping.py          what a timer repairs
-    dead_letters.py          messages that nobody could handle
+    dead_letters.py          messages that nobody could handle; stuck_letters.py: those that their trigger cannot take
 
     settings.py, env_file.py                   the environment as settings; variables of `.env`
     bootstrap.py             settings → ports

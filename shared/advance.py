@@ -23,6 +23,7 @@ from shared.chain.messages import (
     parse_request,
 )
 from shared.chain.state import Chain
+from shared.claim_check import fetched, send
 from shared.delivery import Delivery
 from shared.envelopes import addressed
 from shared.errors import Conflict, Malformed, NotFound, Transient
@@ -40,6 +41,7 @@ def start(ports: Ports, delivery: Delivery) -> None:
     """Handle a message of chain-requests: begin the chain that it asks for, or find it begun."""
     with telemetry.handling(ports, "start chain", delivery) as handling:
         try:
+            delivery = fetched(ports, delivery)
             request = parse_request(delivery.body)
             identifier = chain_id(request.use_case, request.kind, request.request_id)
             event = ChainRequested(id=event_id(identifier), chain=identifier, at=delivery.enqueued_at, request=request)
@@ -55,6 +57,7 @@ def advance(ports: Ports, delivery: Delivery) -> None:
     """Handle a message of chain-events."""
     with telemetry.handling(ports, "advance chain", delivery) as handling:
         try:
+            delivery = fetched(ports, delivery)
             event = parse_event(delivery.body)
         except Malformed as error:
             handling.failed("malformed", str(error))
@@ -118,6 +121,6 @@ def relay(ports: Ports, chain: Chain, etag: str) -> tuple[Chain, str]:
         queue, message = addressed(outgoing)
         by_queue.setdefault(queue, []).append(message)
     for queue, messages in by_queue.items():
-        ports.bus.send(ports.settings.queues[queue], messages)
+        send(ports, queue, messages)
     sent = chain.model_copy(update={"outbox": (), "journal": ()})
     return sent, chain_store.save(ports.blobs, sent, etag)

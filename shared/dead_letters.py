@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from shared import chain_store, telemetry
 from shared.chain.messages import CommandFailed, Queue, event_id, problems
+from shared.claim_check import fetched, send
 from shared.delivery import Delivery
 from shared.envelopes import send_event
 from shared.errors import BusinessFailure, Malformed, NotFound
@@ -81,6 +82,10 @@ def record(ports: Ports, delivery: Delivery) -> None:
         f"The message failed at each of its deliveries ({delivery.count} or more); the function's log has the errors."
     )
     with telemetry.handling(ports, "record dead letter", delivery):
+        try:
+            delivery = fetched(ports, delivery)
+        except Malformed as error:  # what is left of it is kept, with why there is no more
+            description = f"{description} {error}"
         _record(ports, delivery, reason, description)
 
 
@@ -130,7 +135,7 @@ def replay(ports: Ports, identifier: str) -> DeadLetter:
         session_id=letter.session_id,
         correlation_id=letter.chain,
     )
-    ports.bus.send(ports.settings.queues[letter.queue], [message])
+    send(ports, letter.queue, [message])
     ports.blobs.delete(CONTAINER, f"{identifier}.json")
     return letter
 

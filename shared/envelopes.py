@@ -13,6 +13,7 @@ from typing import Final
 from shared import telemetry
 from shared.chain.messages import QUEUE_OF, Command, Event, Queue
 from shared.chain.state import Outgoing
+from shared.claim_check import send
 from shared.ports import OutgoingMessage, Ports
 
 LONGEST_MESSAGE_ID: Final = 128
@@ -53,9 +54,9 @@ def _fitting(message_id: str) -> str:
 
 def send_event(ports: Ports, event: Event) -> None:
     """Put an event on chain-events."""
-    ports.bus.send(ports.settings.queues[Queue.CHAIN_EVENTS], [envelope(event, event.id, session=event.chain)])
+    send(ports, Queue.CHAIN_EVENTS, [envelope(event, event.id, session=event.chain)])
 
 
 def send_command(ports: Ports, command: Command, message_id: str, due: datetime) -> None:
     """Put a command on its queue again, to be delivered at `due` under an id of its own."""
-    ports.bus.send(ports.settings.queues[QUEUE_OF[type(command)]], [envelope(command, message_id, due)])
+    send(ports, QUEUE_OF[type(command)], [envelope(command, message_id, due)])

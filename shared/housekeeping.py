@@ -1,4 +1,4 @@
-"""What a timer repairs: outboxes that a crash left unsent, and approvals whose time has passed.
+"""What a timer repairs: outboxes that a crash left unsent, approvals whose time has passed, dead letters that stick.
 
 Redelivery repairs nearly everything by itself; this is for what has no message left that could come again.
 """
@@ -9,7 +9,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared import chain_store, telemetry
+from shared import chain_store, claim_check, stuck_letters, telemetry
 from shared.advance import relay
 from shared.chain.messages import ApprovalTimedOut
 from shared.chain.state import Chain, ChainStatus
@@ -22,6 +22,9 @@ log = logging.getLogger("genaiops.housekeeping")
 
 GRACE: Final = timedelta(seconds=30)
 """How old an unsent outbox, or a passed deadline, must be: before that, whoever works on it is still at it."""
+
+STUCK_EVERY_MIN: Final = 5
+"""Minutes between looks for dead letters that their trigger cannot take."""
 
 EXAMINED: Final = 1_000
 """Chains looked at in one sweep, the last changed first."""
@@ -38,6 +41,18 @@ def sweep(ports: Ports) -> None:
                 _look_after(ports, chain, now)
             except GenAIOpsError:  # one chain's trouble must not keep the timer from the others
                 log.exception("%s: housekeeping failed; the next sweep tries again", chain.id)
+        _tidy_messages(ports, now)
+
+
+def _tidy_messages(ports: Ports, now: datetime) -> None:
+    """Every few minutes, and every hour: sweeps that miss the minute leave it to the next."""
+    try:
+        if now.minute % STUCK_EVERY_MIN == 0:
+            stuck_letters.record_stuck(ports)
+        if now.minute == 0:
+            claim_check.remove_old(ports, now)
+    except GenAIOpsError:
+        log.exception("messages could not be tidied up; a later sweep tries again")
 
 
 def _look_after(ports: Ports, chain: Chain, now: datetime) -> None:

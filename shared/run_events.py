@@ -13,6 +13,7 @@ import logging
 from typing import Any, Final
 
 from shared import dead_letters, run_tags, telemetry
+from shared.claim_check import fetched
 from shared.delivery import Delivery
 from shared.envelopes import send_command
 from shared.errors import Malformed
@@ -30,6 +31,7 @@ def run_changed(ports: Ports, delivery: Delivery) -> None:
     """Handle a message of run-events: look at the run again, if a chain of ours started it."""
     with telemetry.handling(ports, "run event", delivery) as handling:
         try:
+            delivery = fetched(ports, delivery)
             for event in _events(delivery.body):
                 _look(ports, event)
         except Malformed as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from genaiops.cli.wiring import user
 from shared import chain_store
 from shared.chain.messages import ChainRequest, DatasetUpload, Queue
+from shared.claim_check import send
 from shared.errors import Conflict, NotFound
 from shared.names import chain_id
 from shared.ports import OutgoingMessage
@@ -109,5 +110,5 @@ def send_request(ports: Ports, request: ChainRequest) -> tuple[str, ChainStatus 
         subject="ChainRequest",
         correlation_id=chain,
     )
-    ports.bus.send(ports.settings.queues[Queue.CHAIN_REQUESTS], [message])
+    send(ports, Queue.CHAIN_REQUESTS, [message])
     return chain, status

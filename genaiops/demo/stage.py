@@ -15,6 +15,7 @@ from typing import Final
 from genaiops.host import HostError
 from genaiops.host.lock import HomeLock
 from shared.chain.messages import ChainKind, ChainRequest, Queue
+from shared.claim_check import send
 from shared.names import chain_id
 from shared.ports import OutgoingMessage, Ports
 from shared.settings import Settings, read
@@ -105,5 +106,5 @@ def publish(ports: Ports, folder: Path, build: int) -> str:
         bundle=made.digest,
     )
     message = OutgoingMessage(body=request.model_dump_json().encode(), message_id=request.request_id)
-    ports.bus.send(ports.settings.queues[Queue.CHAIN_REQUESTS], [message])
+    send(ports, Queue.CHAIN_REQUESTS, [message])
     return chain_id(request.use_case, request.kind, request.request_id)

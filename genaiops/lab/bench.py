@@ -26,6 +26,7 @@ from genaiops.lab.sampling import copied
 from shared import chain_store, model_connections, settings
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.chain.messages import ChainKind, ChainRequest, Queue
+from shared.claim_check import send
 from shared.errors import Conflict, NotFound
 from shared.names import chain_id
 from shared.ports import BlobStore, OutgoingMessage, Ports
@@ -156,7 +157,7 @@ class Lab:
         identifier = chain_id(request.use_case, request.kind, request.request_id)
         message = OutgoingMessage(request.model_dump_json().encode(), f"{identifier}/request")
         with Pump(ports, bus, THREADS) as pump:
-            bus.send(ports.settings.queues[Queue.CHAIN_REQUESTS], [message])
+            send(ports, Queue.CHAIN_REQUESTS, [message])
             try:
                 chain = pump.until_ended(identifier)
             except BaseException:

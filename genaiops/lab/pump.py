@@ -22,7 +22,7 @@ from shared.adapters.memory.bus import MemoryBus, QueueConfig
 from shared.adapters.queues import DEAD_LETTER_SUFFIX
 from shared.chain.messages import Queue
 from shared.chain.state import Chain
-from shared.delivery import Delivery
+from shared.delivery import Delivery, delivery_from
 from shared.errors import Conflict, NotFound
 from shared.perform import perform
 from shared.ports import Clock, OutgoingMessage, Ports, ReceivedMessage
@@ -211,15 +211,7 @@ class Pump:
                 self._busy -= 1
 
     def _handle(self, queue: Queue, message: ReceivedMessage, handler: Handler) -> None:
-        delivery = Delivery(
-            queue,
-            message.body,
-            message.message_id,
-            message.delivery_count,
-            message.enqueued_at,
-            dead_letter_reason=message.dead_letter_reason or "",
-            dead_letter_description=message.dead_letter_description or "",
-        )
+        delivery = delivery_from(queue, message)
         try:
             handler(self._ports, delivery)
         except Exception:

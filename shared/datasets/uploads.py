@@ -10,6 +10,7 @@ from typing import Final
 
 from shared import dead_letters
 from shared.chain.messages import ChainKind, ChainRequest, DatasetUpload, Queue
+from shared.claim_check import send
 from shared.delivery import Delivery
 from shared.errors import InvalidName
 from shared.names import checked
@@ -35,7 +36,7 @@ def dataset_uploaded(ports: Ports, blob: str, etag: str) -> None:
         return
     log.info("%s was uploaded: asking for the re-evaluation of %s", blob, request.use_case)
     message = OutgoingMessage(body=request.model_dump_json().encode(), message_id=request.request_id)
-    ports.bus.send(ports.settings.queues[Queue.CHAIN_REQUESTS], [message])
+    send(ports, Queue.CHAIN_REQUESTS, [message])
 
 
 def upload_given_up(ports: Ports, blob: str, etag: str, uploaded_at: datetime, tries: int, error: str) -> None:
