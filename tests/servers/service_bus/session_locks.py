@@ -11,7 +11,7 @@ from tests.servers.service_bus.errors import SESSION_CANNOT_BE_LOCKED, Refused, 
 from tests.servers.service_bus.messages import NEVER, Message
 
 if TYPE_CHECKING:
-    from tests.servers.service_bus.entities import Entity
+    from tests.servers.service_bus.store import Store
 
 
 @dataclass(eq=False)
@@ -28,8 +28,8 @@ class SessionLock:
 class SessionLocks:
     """The sessions of one queue."""
 
-    def __init__(self, entity: Entity) -> None:
-        self._entity = entity
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._held: dict[str, SessionLock] = {}
         self._expiring: list[tuple[int, str]] = []
         self._states: dict[str, tuple[bytes, int]] = {}
@@ -41,12 +41,12 @@ class SessionLocks:
             Refused: the session that was named is held by another receiver.
         """
         if session_id is None:
-            session_id = self._entity.lanes.next_session(self._held)
+            session_id = self._store.lanes.next_session(self._held)
             if session_id is None:
                 return None
         elif session_id in self._held:
             raise Refused(SESSION_CANNOT_BE_LOCKED, f"The session {session_id!r} is held by another receiver.")
-        lock = SessionLock(session_id, now + self._entity.lock_ms)
+        lock = SessionLock(session_id, now + self._store.lock_ms)
         self._held[session_id] = lock
         heapq.heappush(self._expiring, (lock.locked_until, session_id))
         return lock
@@ -61,7 +61,7 @@ class SessionLocks:
         lock = self._held.get(session_id)
         if lock is None:
             raise session_lock_lost(session_id)
-        lock.locked_until = now + self._entity.lock_ms
+        lock.locked_until = now + self._store.lock_ms
         heapq.heappush(self._expiring, (lock.locked_until, session_id))
         for message in lock.messages.values():
             message.locked_until = lock.locked_until
@@ -106,7 +106,7 @@ class SessionLocks:
         while self._expiring and self._expiring[0][0] <= now:
             lock = self._held.get(heapq.heappop(self._expiring)[1])
             if lock is not None and lock.locked_until <= now:
-                self._entity.count_expired_session()
+                self._store.count_expired_session()
                 self._end(lock, is_failure=True)
                 lock.on_lost()
 
@@ -126,7 +126,7 @@ class SessionLocks:
     def _end(self, lock: SessionLock, *, is_failure: bool) -> None:
         messages = list(lock.messages.values())
         for message in messages:
-            self._entity.give_back(message, is_failure=is_failure)
+            self._store.give_back(message, is_failure=is_failure)
         del self._held[lock.session_id]
-        self._entity.lanes.offer(lock.session_id)
-        self._entity.on_change()
+        self._store.lanes.offer(lock.session_id)
+        self._store.on_change()
