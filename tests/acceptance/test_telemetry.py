@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +18,13 @@ from shared.chain.state import Chain, StepStatus
 from shared.housekeeping import sweep
 from shared.names import chain_id
 from shared.telemetry import trace
+from shared.telemetry.chains import run_ended
 from shared.telemetry.names import Metric
 from tests.memory_world import World
 from tests.servers.application_insights import KEY, Ingestion
 
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "find-a-stuck-chain.md"
 PIPELINE = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
 
 
@@ -63,6 +68,12 @@ def ask(world: World, request_id: str, **properties: str) -> str:
     return chain_id("small", "ci", request_id)
 
 
+def take_tokens(world: World, chain: str) -> None:
+    with telemetry.handling(world.ports, "a run") as one:
+        one.tell(chain=chain, kind="ci", use_case="small", command="ImportLog")
+        run_ended(succeeded=False, prompt_tokens=1200, completion_tokens=34)
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """A whole ci chain, asked for in the trace of a pipeline; a command that nobody can read; two open chains."""
@@ -70,11 +81,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         world = observed(insights, tmp_path_factory.mktemp("home"))
         chain = ask(world, "r1", traceparent=PIPELINE)
         world.pump()
-        world.publish(Queue.EXPERIMENTATION, b'{"neither": "one thing"}', message_id="m-1")
+        world.publish(Queue.EXPERIMENTATION, json.dumps({"chain": chain}).encode(), message_id="m-1")
         ask(world, "r2")
         world.pump(approve=False)
         world.clock.advance(120)
         sweep(world.ports)
+        take_tokens(world, chain)
         flush(world)
         yield Told(insights, world, world.chain(chain))
         telemetry.stop()
@@ -157,7 +169,8 @@ def test_a_chains_age_is_measured_at_the_end_of_each_step(told: Told) -> None:
 def test_runs_faults_delays_and_dead_letters_are_counted(told: Told) -> None:
     insights = told.insights
     runs = {(m["properties"]["command"], m["properties"]["outcome"]): m["value"] for m in insights.metrics(Metric.RUNS)}
-    assert runs == {("RunCell", "succeeded"): 4, ("EvaluateRun", "succeeded"): 4}, "two chains of two cells"
+    both = {("RunCell", "succeeded"): 4, ("EvaluateRun", "succeeded"): 4}
+    assert runs == {**both, ("ImportLog", "failed"): 1}, "two chains of two cells, and a log"
     delays = {m["properties"]["queue"]: m["count"] for m in insights.metrics(Metric.QUEUE_DELAY)}
     assert delays["chain-requests"] == 2
     (malformed,) = insights.metrics(Metric.FAILURES)
@@ -178,12 +191,6 @@ def test_open_chains_are_told_by_step_by_whoever_keeps_house_and_only_once(told:
 
 
 def test_tokens_of_models_are_counted_where_runs_took_any(told: Told) -> None:
-    from shared.telemetry.chains import run_ended
-
-    with telemetry.handling(told.world.ports, "a run") as one:
-        one.tell(chain=told.chain.id, kind="ci", use_case="small", command="RunCell")
-        run_ended(succeeded=True, prompt_tokens=1200, completion_tokens=34)
-    flush(told.world)
     tokens = {m["properties"]["tokens"]: m["value"] for m in told.insights.metrics(Metric.TOKENS)}
     assert tokens == {"prompt": 1200, "completion": 34}
 
@@ -208,6 +215,49 @@ def test_everything_is_sent_under_the_key_of_the_connection_string_and_nothing_a
     assert {envelope["iKey"] for envelope in told.insights.envelopes} == {KEY}
     names = {m["name"] for item in told.insights.items("MetricData") for m in item["metrics"]}
     assert names <= set(Metric)
+
+
+QUERIES = re.findall(r"```kusto\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
+TABLES = {
+    "requests": ("RequestData",),
+    "customEvents": ("EventData",),
+    "customMetrics": ("MetricData",),
+    "union traces, exceptions": ("MessageData", "ExceptionData"),
+}
+
+
+def test_the_how_to_has_a_query_for_each_table() -> None:
+    assert {query.splitlines()[0] for query in QUERIES} == set(TABLES)
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: re.sub(r"\W+", " ", query)[:60])
+def test_the_how_tos_queries_use_no_name_that_is_not_emitted(told: Told, query: str) -> None:
+    items = [item for kind in TABLES[query.splitlines()[0]] for item in told.insights.items(kind)]
+    names = {str(item.get("name")) for item in items} | {m["name"] for item in items for m in item.get("metrics", [])}
+    asked = set(re.findall(r'"([\w.]+)"', query)) - {"CHAIN"}
+    assert asked <= names
+    dimensions = set(re.findall(r"customDimensions\.(\w+)", query))
+    assert dimensions
+    about = [
+        item
+        for item in items
+        if not asked or asked & ({item.get("name")} | {m["name"] for m in item.get("metrics", [])})
+    ]
+    assert dimensions <= {key for item in about for key in item["properties"]}
+
+
+@pytest.mark.parametrize("outcome", ["look again", "try again", "raised", "stale"])
+def test_the_how_tos_outcomes_are_those_of_the_code(outcome: str) -> None:
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "shared").rglob("*.py"))
+    assert f"`{outcome}`" in PAGE.read_text("utf-8")
+    assert f'"{outcome}"' in code
+
+
+def test_the_how_to_names_every_family_of_faults() -> None:
+    families = set(re.findall(r'_met\(\s*"([\w ]+)"', (ROOT / "shared" / "perform.py").read_text("utf-8")))
+    assert families | {"business failure"} == set(
+        re.findall(r"^\| `([\w ]+)` \|", PAGE.read_text("utf-8").split("| family |")[1], flags=re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("trouble", ["refuses", "is not there", "is slow"])
