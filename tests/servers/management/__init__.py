@@ -9,8 +9,8 @@
         assert management.unknown == []                        # nobody asked for what the stand-in does not play
         assert management.seen("PUT", r"/models/.*/versions/") # LoggedRequest(method, path, api_version, bearer, status)
 
-`server.py` is the core (HTTPS, routes, log, pages, conditions), `faults.py` what goes wrong at will, `operations.py`
-long-running operations; then one file per service, which keeps that service's resources in plain dictionaries:
+`server.py` is the core (routes, log, pages) over `transport.py` (HTTPS) and `messages.py` (requests, responses, conditions),
+`faults.py` what goes wrong at will, `operations.py` long-running operations; then one file per service, which keeps that service's resources in plain dictionaries:
 
 | file | plays |
 |---|---|

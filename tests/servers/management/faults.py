@@ -4,13 +4,14 @@ management.faults.add("PUT", r"/data/", status=429, retry_after=2)       answers
 management.faults.add("GET", status=503, times=3)                        any GET, three times
 management.faults.cut("PUT", r"/versions/", moment=Moment.AFTER)         does it, and then cuts the connection
 management.faults.slow(1.5, path=r"/onlineEndpoints/")                   answers late
+management.faults.meanwhile(action, "PUT", r"/data/")                    calls `action` before it is handled
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -49,6 +50,8 @@ class Fault:
     moment: Moment = Moment.BEFORE
     cut: bool = False
     delay_s: float = 0.0
+    action: Callable[[], object] = lambda: None
+    """What happens in between, before the request is handled."""
     skip: int = 0
     """So many requests that match pass before it strikes."""
 
@@ -87,6 +90,10 @@ class Faults:
     def slow(self, seconds: float, method: str = "", path: str = "", *, times: int = 1) -> None:
         """Answer so much later."""
         self._plan(Fault(method, path, times, delay_s=seconds))
+
+    def meanwhile(self, action: Callable[[], object], method: str = "", path: str = "") -> None:
+        """Do this before the next such request is handled: somebody else was a little faster."""
+        self._plan(Fault(method, path, action=action))
 
     def clear(self) -> None:
         """Go back to health."""

@@ -55,8 +55,8 @@ class Operations:
 
     looks: int = 0
     seconds: float = 0.0
-    retry_after: float = 0.0
-    """Seconds that the answers ask clients to wait between looks."""
+    retry_after: float = 0.01
+    """Seconds that the answers ask clients to wait between looks; the SDKs take 0 for their own default, 30 s."""
     _operations: dict[str, Operation] = field(default_factory=dict)
     _failures: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -134,8 +134,14 @@ class Operations:
         return {
             "Azure-AsyncOperation": address(STATUS) + query,
             "Location": address(RESULT) + query,
-            "Retry-After": f"{self.retry_after:g}",
+            **self._pause(),
         }
+
+    def _pause(self) -> dict[str, str]:
+        """In whole seconds, as the standard has it, or in milliseconds, as azure-core reads it, too."""
+        if self.retry_after >= 1:
+            return {"Retry-After": f"{self.retry_after:.0f}"}
+        return {"retry-after-ms": f"{self.retry_after * 1000:.0f}"}
 
     def _found(self, request: Request) -> Operation:
         operation = self._operations.get(request["operation"])
@@ -150,7 +156,7 @@ class Operations:
         if operation.status == "Failed" and operation.failure:
             code, message = operation.failure
             body["error"] = {"code": code, "message": message}
-        return Response(body, headers={"Retry-After": f"{self.retry_after:g}"})
+        return Response(body, headers=self._pause())
 
     def _result(self, request: Request) -> Response:
         operation = self._found(request)

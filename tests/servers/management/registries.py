@@ -78,10 +78,12 @@ class Registries:
 
         def ended(succeeded: bool) -> None:
             if succeeded:
-                made: dict[str, Any] = {**original, "id": f"{root}/{kind}/{name}/versions/{version}", "name": version}
+                made: dict[str, Any] = {
+                    **original,
+                    "id": f"azureml://registries/{NAME}/{kind}/{name}/versions/{version}",
+                }
                 container = target.containers.setdefault(name, Container())
                 container.versions[version] = made
                 container.used.add(version)
 
-        root = request.path.removesuffix("/import")
         return self._operations.begin(request, None, ended, status=202)

@@ -7,99 +7,33 @@ one file each, see the package's docstring.
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from tests.servers.management.faults import Faults, Moment
+from tests.servers.management.messages import Refused, Request, Response, Route, check_conditions, error, now
+from tests.servers.management.transport import Https
+
+__all__ = [
+    "LoggedRequest",
+    "ManagementServer",
+    "Refused",
+    "Request",
+    "Response",
+    "Route",
+    "check_conditions",
+    "error",
+    "now",
+]
 
 SECRETS = re.compile(r"(?i)sig=[^&]*")
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request, as a route's handler sees it."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
-    base_url: str
-    """Of the stand-in, as the client addressed it: for links in answers."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """`{name}` of the route's template → its part of the path."""
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body or b"null")
-
-    @property
-    def url(self) -> str:
-        return f"{self.base_url}{self.path}"
-
-    def __getitem__(self, parameter: str) -> str:
-        return self.parameters[parameter]
-
-
-@dataclass(frozen=True)
-class Response:
-    """What a handler answers: JSON, or bytes as they are."""
-
-    body: Any = None
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Refused(Exception):
-    """Raised by a handler: an error as ARM words it."""
-
-    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.response = error(status, code, message, headers)
-
-
-def error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An ARM error body: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors."""
-    return Response({"error": {"code": code, "message": message}}, status, headers or {})
-
-
-@dataclass(frozen=True)
-class Route:
-    """`template` is a path with `{name}` for one part of it and `{name*}` for the rest; letters' case is ARM's: any."""
-
-    method: str
-    template: str
-    handler: Callable[[Request], Response]
-    public: bool = False
-    """Whether it is answered without a bearer token."""
-
-    def match(self, path: str) -> dict[str, str] | None:
-        found = _pattern(self.template).fullmatch(path)
-        return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}
-
-
-_patterns: dict[str, re.Pattern[str]] = {}
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    if template not in _patterns:
-        parts = re.split(r"\{(\w+\*?)\}", template)
-        text = "".join(
-            re.escape(part) if n % 2 == 0 else (f"(?P<{part[:-1]}>.+)" if part.endswith("*") else f"(?P<{part}>[^/]+)")
-            for n, part in enumerate(parts)
-        )
-        _patterns[template] = re.compile(text, re.IGNORECASE)
-    return _patterns[template]
 
 
 @dataclass(frozen=True)
@@ -124,8 +58,10 @@ class ManagementServer:
         self.requests: list[LoggedRequest] = []
         self.unknown: list[LoggedRequest] = []
         """Requests that no route answers: a test asserts that there are none."""
+        self.broken: list[str] = []
+        """What went wrong in handlers: the stand-in's own mistakes, or bodies that it does not understand."""
         self._routes: list[Route] = []
-        self._http = _Http(("127.0.0.1", port), _handler(self), certificate)
+        self._http = Https(("127.0.0.1", port), self.answer, certificate)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -174,6 +110,7 @@ class ManagementServer:
         with self.lock:
             self.requests.clear()
             self.unknown.clear()
+            self.broken.clear()
 
     def page(
         self, request: Request, items: Sequence[Mapping[str, Any]], *, size: int | None = None, key: str = "value"
@@ -190,12 +127,13 @@ class ManagementServer:
             body["nextLink"] = f"{request.url}?{urlencode(query)}"
         return Response(body)
 
-    def answer(self, request: Request) -> tuple[Response | None, LoggedRequest]:
+    def answer(self, request: Request) -> Response | None:
         """The answer to a request, or None for a cut connection."""
         bearer = request.headers.get("authorization", "").startswith("Bearer ")
         fault = self.faults.take(request.method, request.path)
-        if fault is not None and fault.delay_s:
-            time.sleep(fault.delay_s)  # outside the lock: others are not slow
+        if fault is not None:  # outside the lock: others are served meanwhile
+            time.sleep(fault.delay_s)
+            fault.action()
         response: Response | None
         with self.lock:
             known = True
@@ -217,7 +155,7 @@ class ManagementServer:
             self.requests.append(logged)
             if not known:
                 self.unknown.append(logged)
-        return response, logged
+        return response
 
     def _routed(self, request: Request, *, bearer: bool) -> tuple[Response, bool]:
         methods = []
@@ -235,99 +173,14 @@ class ManagementServer:
                 return route.handler(found), True
             except Refused as refused:
                 return refused.response, True
+            except Exception:
+                self.broken.append(traceback.format_exc())
+                return error(500, "StandInBroken", self.broken[-1]), True
         if not bearer:
             return error(401, "AuthenticationFailed", "The 'Authorization' header is missing."), True
         there = f" It has {', '.join(methods)}." if methods else ""
         return error(404, "NotFound", f"No route for {request.method} {request.path}.{there}"), False
 
 
-def check_conditions(request: Request, etag: str | None) -> None:
-    """Raise Refused 412 if `If-Match` or `If-None-Match` does not hold for the resource (None: it does not exist)."""
-    wanted, unwanted = request.headers.get("if-match"), request.headers.get("if-none-match")
-    failed = (wanted is not None and (etag is None or wanted not in ("*", etag))) or (
-        unwanted is not None and etag is not None and unwanted in ("*", etag)
-    )
-    if failed:
-        raise Refused(412, "PreconditionFailed", "The condition specified using HTTP conditional header(s) is not met.")
-
-
-def now() -> str:
-    """The time as ARM writes it."""
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
-
-
 def _faulty(status: int, code: str, headers: Mapping[str, str]) -> Response:
     return error(status, code, f"A fault that the test asked for: {status} {code}.", headers)
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(
-        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], certificate: ssl.SSLContext
-    ) -> None:
-        self._certificate = certificate
-        super().__init__(address, handler)
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        # In the connection's own thread: a client that is slow with its handshake keeps nobody waiting.
-        request.settimeout(60)
-        with self._certificate.wrap_socket(request, server_side=True) as secured:
-            super().finish_request(secured, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are none of a test's business."""
-
-
-def _handler(server: ManagementServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def handle_one_request(self) -> None:
-            self.raw_requestline = self.rfile.readline(65537)
-            if not self.raw_requestline or not self.parse_request():
-                self.close_connection = True
-                return
-            parts = urlsplit(self.path)
-            request = Request(
-                method=self.command,
-                path=re.sub("/{2,}", "/", parts.path),
-                query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-                headers={name.lower(): value for name, value in self.headers.items()},
-                body=self._body(),
-                base_url=f"https://{self.headers.get('Host', '')}",
-            )
-            response, _ = server.answer(request)
-            if response is None:
-                self.close_connection = True
-                return
-            content = response.body if isinstance(response.body, bytes) else _encoded(response.body)
-            self.send_response(response.status)
-            for name, value in {"Content-Type": "application/json", **response.headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command != "HEAD":  # a body would be read as the beginning of the next answer
-                self.wfile.write(content)
-            self.wfile.flush()
-
-        def _body(self) -> bytes:
-            if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-                parts = []
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    parts.append(self.rfile.read(size))
-                    self.rfile.readline()
-                self.rfile.readline()
-                return b"".join(parts)
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name in the base class
-            """`requests` is the log."""
-
-    return Handler
-
-
-def _encoded(body: Any) -> bytes:
-    return b"" if body is None else json.dumps(body).encode()
