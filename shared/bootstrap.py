@@ -9,6 +9,7 @@ import os
 import sys
 from threading import Lock
 
+from shared import telemetry
 from shared.azure_settings import SERVICE_BUS
 from shared.chain.messages import Queue
 from shared.ports import Bus, Clock, Ports
@@ -27,6 +28,7 @@ def ports() -> Ports:
     with _lock:
         if not _ports:
             _ports.append(wire(read()))
+            telemetry.start(_ports[0].settings)
         return _ports[0]
 
 
@@ -34,6 +36,7 @@ def use(chosen: Ports) -> None:
     """Let this process use these ports: for the embedded host and for tests."""
     with _lock:
         _ports[:] = [chosen]
+    telemetry.start(chosen.settings)
 
 
 def wire(settings: Settings) -> Ports:
@@ -112,7 +115,6 @@ def _azure(settings: Settings) -> Ports:
 
 
 def _identify_telemetry(settings: Settings) -> None:
-    from shared import telemetry
     from shared.adapters.azure import credential
     from shared.adapters.azure.lazy_credential import LazyCredential
 

@@ -19,7 +19,7 @@ _BEHIND: Final = r"[\"']?\s*[=:]\s*[\"']?(?:(?:Bearer|Basic|SharedAccessSignatur
 """Between a name and its value: as in a connection string, a header, JSON and a Python dict."""
 _SHAPES: Final = (
     # An Azure DevOps token, a managed identity's token: three parts in base64url, the first of which begins `{"`.
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), HIDDEN),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), HIDDEN),
     (re.compile(r"(?i)\b(Bearer|Basic)\s+(?!\*)[\w.~+/=-]{8,}"), rf"\1 {HIDDEN}"),
     (re.compile(rf"(?i)\b({_NAMES})({_BEHIND})(?![\s*])[^\s\"'&;,<>}}\]]{{3,}}"), rf"\1\2{HIDDEN}"),
     # The signature of a SAS, with or without a question mark before; a function key in an address.
@@ -27,7 +27,7 @@ _SHAPES: Final = (
     (re.compile(r"(?i)([?&]code=)(?!\*)[^\s\"'&;,<>]{8,}"), rf"\1{HIDDEN}"),
     # The key of a storage account (64 bytes) and of a Service Bus rule (32 bytes), in base64.
     (re.compile(r"(?<![\w+/])(?:[A-Za-z0-9+/]{86}==|[A-Za-z0-9+/]{43}=)(?![\w+/=])"), HIDDEN),
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{20,}"), HIDDEN),
+    (re.compile(r"(?<![\w-])sk-[A-Za-z0-9_-]{20,}"), HIDDEN),
     # A personal access token of Azure DevOps carries this mark near its end:
     # https://learn.microsoft.com/azure/devops/organizations/accounts/use-personal-access-tokens-to-authenticate
     (re.compile(r"\b[A-Za-z0-9]{72,80}AZDO[A-Za-z0-9]{4}\b"), HIDDEN),

@@ -28,9 +28,11 @@ _QUIET: Final = {
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
     "APPLICATIONINSIGHTS_OPENTELEMETRY_RESOURCE_METRIC_DISABLED": "true",
+    "AZURE_TRACING_ENABLED": "false",
 }
-"""The exporter's statistics about itself, its remote configuration, and a metric that repeats what is known:
-https://learn.microsoft.com/azure/azure-monitor/app/statsbeat. Whoever sets one of these has the last word."""
+"""The exporter's statistics about itself, its remote configuration, a metric that repeats what is known
+(https://learn.microsoft.com/azure/azure-monitor/app/statsbeat), and the spans that azure-core makes of every request as
+soon as OpenTelemetry is imported. Whoever sets one of these has the last word."""
 SPANS_MS: Final = 1_000
 METRICS_MS: Final = 30_000
 TIMEOUT_S: Final = 10.0

@@ -71,16 +71,18 @@ class Handling:
 
     def measure(self, metric: Metric, value: float, **attributes: str | int | float) -> None:
         """Add a value to a metric, with the kind and the use case of the chain."""
-        if self._out is not None:
+        out = self._to()
+        if out is not None:
             common = {str(name): self._attributes[name] for name in _OF_METRICS if name in self._attributes}
-            self._out.put(Measurement(metric, value, {**common, **attributes}))
+            out.put(Measurement(metric, value, {**common, **attributes}))
 
     def end(self) -> None:
         """Send the span."""
-        if self._out is None:
+        out = self._to()
+        if out is None:
             return
         parent, links = self._ancestry()
-        self._out.put(
+        out.put(
             Span(
                 name=self.name,
                 role=self.role,
@@ -94,6 +96,10 @@ class Handling:
                 failure=None if self.failure is None else hidden(self.failure),
             )
         )
+
+    def _to(self) -> pipe.Pipe | None:
+        # The first page that a process shows begins before its ports, and with them the pipe, are there.
+        return pipe.active() if self.role is Role.PAGE else self._out
 
     def _ancestry(self) -> tuple[int | None, tuple[tuple[int, int], ...]]:
         root = None if self.chain is None else trace.root_of(self.chain)
@@ -125,7 +131,7 @@ def handling(ports: Ports, name: str, delivery: Delivery | None = None) -> Itera
 @contextmanager
 def answering(method: str, route: str) -> Iterator[Handling]:
     """Answer an HTTP request. It joins the trace of the chain that it sends a message to."""
-    with _under_way(Handling(f"{method} {route}", Role.PAGE, None, pipe.active())) as one:
+    with _under_way(Handling(f"{method} {route}", Role.PAGE, None, None)) as one:
         one.tell(route=route)
         yield one
 

@@ -68,6 +68,29 @@ def test_an_ordinary_text_stays_as_it_is(text: str) -> None:
     assert masked(text) == text
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        "eyJ-",
+        "eyJa.",
+        "sk-",
+        "Bearer ",
+        "password ",
+        "pwd=",
+        "sig=",
+        "A",
+        "A/",
+        "=",
+        "'Authorization': ",
+        "?code=",
+        "\t",
+    ],
+)
+def test_a_text_that_is_made_to_take_long_takes_no_longer(part: str) -> None:
+    masked(part * (400_000 // len(part)))
+    masked("password" + part * (400_000 // len(part)))
+
+
 @given(st.text())
 def test_any_text_can_be_masked_and_masking_it_again_changes_nothing(text: str) -> None:
     assert masked(masked(text)) == masked(text)
