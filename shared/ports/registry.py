@@ -86,6 +86,10 @@ class Registry(Protocol):
         """Let exactly this version have the stage (an environment's name); None: let no version have it.
 
         A repeated or interrupted move ends right when it is repeated. A registry that shares what is promoted shares
-        the version now, once. Raises NotFound.
+        the version now, once.
+
+        Raises:
+            NotFound: there is no such version.
+            Throttled: sharing it takes a while: ask again.
         """
         ...

@@ -33,11 +33,20 @@ class AzureRegistry:
         blobs: where writers take their turns.
         clock: the time of registrations and turns.
         patience_s: seconds to wait for others who change the same asset.
+        sharing_s: seconds to wait for a copy into the shared registry before it is looked at again.
     """
 
-    def __init__(self, workspace: Workspace, blobs: BlobStore, clock: Clock, *, patience_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        patience_s: float = 60.0,
+        sharing_s: float = 5.0,
+    ) -> None:
         self._versions = Versions(workspace)
-        self._sharing = Sharing(workspace)
+        self._sharing = Sharing(workspace, patience_s=sharing_s)
         self._turns = Turns(blobs, clock, patience_s=patience_s)
         self._clock = clock
 
@@ -129,10 +138,14 @@ class AzureRegistry:
             return self._versions.retag(former, wanted).asset
 
     def promote(self, kind: AssetKind, name: str, version: str | None, stage: str) -> None:
-        """Let exactly this version have the stage; None: none. A shared registry gets the version. Raises NotFound.
+        """Let exactly this version have the stage; None: none. A shared registry gets the version.
 
         The version gets the stage before the others lose it: whoever is interrupted between leaves two, never none, and
         the move's repetition ends with one.
+
+        Raises:
+            NotFound: there is no such version.
+            Throttled: it is being copied into the shared registry: ask again.
         """
         checked_asset(name, f"The {kind} asset")
         with self._turns.turn(_key(kind, name)) as turn:

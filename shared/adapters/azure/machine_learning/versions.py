@@ -8,6 +8,7 @@ number is no whole number were registered by others: they are left out.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOB: Final = "genaiops_blob"
 REGISTERED_AT: Final = "genaiops_registered_at"
+REGISTRATION: Final = "genaiops_registration"
+"""Of this one registration: no other can pass for it at its number, even of the same content at the same time."""
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -89,6 +92,7 @@ class Versions:
                 BLOB: asset.blob,
                 asset_tags.HASH: asset.content_hash,
                 REGISTERED_AT: now.astimezone(UTC).isoformat(),
+                REGISTRATION: uuid.uuid4().hex,
             },
         }
         match asset.kind:
