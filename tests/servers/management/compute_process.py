@@ -23,7 +23,7 @@ BATCH = 25
 
 def main() -> None:
     import promptflow.batch
-    import promptflow.executor  # noqa: F401
+    import promptflow.executor
     import promptflow.tools  # noqa: F401
     from promptflow._sdk.operations import _local_storage_operations  # noqa: F401
 
@@ -37,7 +37,7 @@ def main() -> None:
             if not data:
                 for pid in running:
                     os.killpg(pid, signal.SIGKILL)
-                return
+                os._exit(0)  # threads of libraries keep nobody waiting
             *whole, orders = (orders + data).split(b"\n")
             for line in whole:
                 take(json.loads(line), running)

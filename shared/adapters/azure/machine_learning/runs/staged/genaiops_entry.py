@@ -5,7 +5,7 @@ aggregation needs of lines that earlier runs have answered in `genaiops_known.js
 wherever a run is submitted, to see its signature: nothing of the flow is imported before an object of it is made.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: prompt flow takes annotations as objects.
 
 import heapq
 import json
@@ -61,6 +61,7 @@ class _Engine:
 
     def __init__(self, run: Mapping[str, Any]) -> None:
         sys.path.insert(0, str(HERE / "genaiops_code"))
+        from shared.adapters.local.engines.connections import engine_form
         from shared.adapters.local.engines.contract import FlowError, FlowSource
         from shared.adapters.local.engines.kept import packed, unpacked
         from shared.adapters.local.engines.load import load, set_environment, step_aside
@@ -70,8 +71,10 @@ class _Engine:
 
         self._packed, self._unpacked, self._numbers = packed, unpacked, numbers
         self._described, self._plain, self._flow_error = described, plain, FlowError
-        source = FlowSource(HERE, run["flow_file"], _Workspace(Connection, run["connections"]), _scratch())
-        set_environment(source, run["environment"])
+        connections = _Workspace(Connection, engine_form, run["connections"])
+        connections.serve_prompties()
+        source = FlowSource(HERE, run["flow_file"], connections, _scratch())
+        set_environment(source, {name: os.environ[name] for name in run["environment"] if name in os.environ})
         step_aside(source, "", None, not_from=[str(HERE / "genaiops_code")])
         self._executable = load(source).executable({}, run["parameters"])
 
@@ -84,9 +87,11 @@ class _Engine:
         """The outputs of one line, with what the aggregation needs of it."""
         try:
             result = self._executable.line(inputs, number, run)
+            outputs = self._plain(result.outputs)
         except SystemExit as error:
             raise self._flow_error(f"The flow called sys.exit({error.code!r}): a node must return or raise.") from None
-        outputs = self._plain(result.outputs)
+        except Exception as error:  # told in the words of the laptop: prompt flow has others for each way to run a line
+            raise self._flow_error(self._described(error)) from error
         if keeps and self.aggregates and result.kept is not None:
             outputs[HIDDEN] = json.dumps({"line": number, **self._packed(result.kept)})
         return outputs
@@ -119,17 +124,30 @@ class _Engine:
 class _Workspace(Mapping[str, Any]):
     """The workspace's connections, each fetched when it is asked for: it may have others, and need not tell."""
 
-    def __init__(self, form: Any, names: list[str]) -> None:
+    def __init__(self, form: Any, engine_form: Any, names: list[str]) -> None:
         self._form = form
+        self._engine_form = engine_form
         self._names = names
         self._fetched: dict[str, Any] = {}
 
+    def serve_prompties(self) -> None:
+        """Have a prompty that names a connection ask here: of itself it asks the computer that it runs on."""
+        from promptflow.core import _prompty_utils
+
+        def by_name(name: str) -> Any:
+            return self._engine_form(self[name])["value"], self._asked(name).TYPE
+
+        _prompty_utils.get_connection_by_name = by_name
+
+    def _asked(self, name: str) -> Any:
+        from promptflow.core._connection_provider._connection_provider import ConnectionProvider
+
+        return ConnectionProvider.get_instance().get(name)
+
     def __getitem__(self, name: str) -> Any:
         if name not in self._fetched:
-            from promptflow.core._connection_provider._connection_provider import ConnectionProvider
-
             try:
-                found = ConnectionProvider.get_instance().get(name)
+                found = self._asked(name)
             except Exception as error:
                 raise KeyError(f"the workspace gives no connection {name!r}: {error}") from error
             self._fetched[name] = self._converted(name, found)
