@@ -12,7 +12,11 @@ from azure.servicebus._pyamqp.message import Header, Message, Properties
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.servers.service_bus.codec import (
+from tests.servers.service_bus.contents import parse, parse_transfer, sections
+from tests.servers.service_bus.decoding import decode, skip
+from tests.servers.service_bus.encoding import encode
+from tests.servers.service_bus.performatives import Attach, Flow, Transfer, decode_performative, encode_performative
+from tests.servers.service_bus.values import (
     Array,
     Byte,
     Described,
@@ -27,12 +31,7 @@ from tests.servers.service_bus.codec import (
     Ulong,
     Ushort,
     WireError,
-    decode,
-    encode,
-    skip,
 )
-from tests.servers.service_bus.contents import parse, parse_transfer, sections
-from tests.servers.service_bus.performatives import Attach, Flow, Transfer, decode_performative, encode_performative
 
 
 def whole(kind: Any, bits: int, *, signed: bool) -> st.SearchStrategy[Any]:

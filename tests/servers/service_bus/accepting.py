@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.servers.service_bus.codec import Described, Symbol, Uint
 from tests.servers.service_bus.errors import TIMEOUT, Refused, session_lock_lost
 from tests.servers.service_bus.links import MAX_MESSAGE, Receiver
 from tests.servers.service_bus.performatives import Attach, Detach, error, node
 from tests.servers.service_bus.session_locks import SessionLock
+from tests.servers.service_bus.values import Described, Symbol, Uint
 
 if TYPE_CHECKING:
     from tests.servers.service_bus.entities import Entity

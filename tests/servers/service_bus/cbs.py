@@ -13,10 +13,10 @@ import time
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from tests.servers.service_bus.codec import Int
 from tests.servers.service_bus.contents import Request
 from tests.servers.service_bus.counters import Counters, Token
 from tests.servers.service_bus.faults import Faults
+from tests.servers.service_bus.values import Int
 
 NODE: Final = "$cbs"
 KEY_NAME: Final = "RootManageSharedAccessKey"

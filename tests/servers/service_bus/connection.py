@@ -7,7 +7,6 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from tests.servers.service_bus.cbs import Claims
-from tests.servers.service_bus.codec import WireError
 from tests.servers.service_bus.errors import NOT_ALLOWED
 from tests.servers.service_bus.performatives import (
     AMQP_HEADER,
@@ -25,6 +24,7 @@ from tests.servers.service_bus.performatives import (
     sasl_mechanisms,
     sasl_outcome,
 )
+from tests.servers.service_bus.values import WireError
 from tests.servers.service_bus.wire_session import WireSession
 
 if TYPE_CHECKING:

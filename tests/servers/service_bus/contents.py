@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tests.servers.service_bus.codec import Symbol, Timestamp, Ubyte, Uint, decode, encode, encode_list, skip
+from tests.servers.service_bus.decoding import decode, skip
+from tests.servers.service_bus.encoding import encode, encode_list
 from tests.servers.service_bus.errors import ARGUMENT_ERROR, Refused
+from tests.servers.service_bus.values import Symbol, Timestamp, Ubyte, Uint
 
 BATCH_FORMAT: Final = 0x80013700
 HEADER, DELIVERY_ANNOTATIONS, ANNOTATIONS, PROPERTIES, APPLICATION, DATA = 0x70, 0x71, 0x72, 0x73, 0x74, 0x75

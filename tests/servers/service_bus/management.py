@@ -9,10 +9,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tests.servers.service_bus.codec import Array, Int, Symbol, Timestamp
 from tests.servers.service_bus.contents import Request, parse
 from tests.servers.service_bus.entities import Entity
 from tests.servers.service_bus.errors import ARGUMENT_ERROR, NOT_ALLOWED, Refused, session_lock_lost
+from tests.servers.service_bus.values import Array, Int, Symbol, Timestamp
 
 SUFFIX: Final = "/$management"
 PEEK_LOCK: Final = 1

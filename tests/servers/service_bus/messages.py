@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from tests.servers.service_bus.codec import Int, Timestamp
 from tests.servers.service_bus.contents import Content
+from tests.servers.service_bus.values import Int, Timestamp
 
 NEVER: Final = 1 << 62
 

@@ -9,17 +9,9 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from tests.servers.service_bus.codec import (
-    Described,
-    Symbol,
-    Ubyte,
-    Uint,
-    Ulong,
-    Ushort,
-    WireError,
-    decode,
-    encode_list,
-)
+from tests.servers.service_bus.decoding import decode
+from tests.servers.service_bus.encoding import encode_list
+from tests.servers.service_bus.values import Described, Symbol, Ubyte, Uint, Ulong, Ushort, WireError
 
 AMQP_HEADER: Final = b"AMQP\x00\x01\x00\x00"
 SASL_HEADER: Final = b"AMQP\x03\x01\x00\x00"

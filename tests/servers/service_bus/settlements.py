@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.servers.service_bus.codec import Described, Ulong
 from tests.servers.service_bus.errors import SESSION_LOCK_LOST, Refused, message_lock_lost
 from tests.servers.service_bus.performatives import rejected
+from tests.servers.service_bus.values import Described, Ulong
 
 if TYPE_CHECKING:
     from tests.servers.service_bus.entities import Entity

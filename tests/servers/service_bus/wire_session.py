@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from tests.servers.service_bus.codec import Described
 from tests.servers.service_bus.errors import Refused
 from tests.servers.service_bus.performatives import (
     ACCEPTED,
@@ -20,6 +19,7 @@ from tests.servers.service_bus.performatives import (
     error,
 )
 from tests.servers.service_bus.settlements import settle
+from tests.servers.service_bus.values import Described
 
 if TYPE_CHECKING:
     from tests.servers.service_bus.connection import Connection
