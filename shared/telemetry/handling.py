@@ -36,8 +36,10 @@ class Handling:
         self._carrier = carrier
         self._out = out
         self._attributes: dict[str, str | int | float] = {}
-        self._own_trace = secrets.randbits(128) or 1
-        self.span_id = secrets.randbits(64) or 1
+        self._own_trace = self.span_id = 0
+        if out is not None or role is Role.PAGE:
+            self._own_trace = secrets.randbits(128) or 1
+            self.span_id = secrets.randbits(64) or 1
         self._started_ns = time.time_ns()
 
     @property
