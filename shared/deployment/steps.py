@@ -2,7 +2,7 @@
 
 What is deployed is the registered version (its bundle, variants and parameters are its tags), named by version and
 content hash, so that every step can be repeated. Nothing waits: while a deployment is being created, or comes back
-because its host was restarted, the command comes back later.
+because its host was restarted, or the platform takes its time over a split or a deletion, the command comes back later.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
-from shared import chain_store, model_connections
+from shared import model_connections
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import (
     Answer,
@@ -20,26 +20,25 @@ from shared.chain.messages import (
     DeploymentFailed,
     DeploymentReady,
     EndpointTested,
-    IdleRemoved,
     IntegrationTested,
     RemoveIdle,
     RollBack,
-    RolledBack,
     RunEndpointTest,
     RunIntegrationTest,
     ShiftTraffic,
     TrafficShifted,
 )
-from shared.chain.state import Chain, DeploymentRecord
-from shared.deployment.traffic import returned, shifted
-from shared.errors import BusinessFailure, NotFound
-from shared.ports import Asset, AssetKind, DeploymentInfo, DeploymentSpec, DeploymentState, Invocation, Ports
+from shared.chain.state import Chain
+from shared.deployment.registered import CHAIN_TAG, deployed, deployment_name, holds, look, registered, settings_of
+from shared.deployment.traffic import shifted
+from shared.deployment.withdraw import remove_idle, roll_back
+from shared.errors import BusinessFailure
+from shared.ports import DeploymentSpec, DeploymentState, Invocation, Ports
 from shared.redaction import Redaction
 from shared.registration.register import FLOW_DIGEST, PARAMETERS, VARIANTS
 from shared.use_case.model import Deployment, UseCase
-from shared.use_case.opened import open_use_case, outputs_of
+from shared.use_case.opened import outputs_of
 
-CHAIN_TAG: Final = "chain"
 SHOWN: Final = 300
 """Characters of an unexpected answer that a reason repeats."""
 
@@ -52,21 +51,22 @@ def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | 
         case Deploy():
             return deploy(ports, chain, command)
         case RunEndpointTest():
-            record, settings, use_case = _deployed(ports, chain)
+            record, settings, use_case = deployed(ports, chain)
             if _is_coming_back(ports, record.endpoint, [record.deployment]):
                 return LookAgain(ports.settings.look_seconds)
             passed, detail = call(ports, settings, use_case, record.endpoint, record.deployment)
             return EndpointTested(**answer_to(ports, command), passed=passed, detail=detail)
         case ShiftTraffic():
-            record, settings, _ = _deployed(ports, chain)
+            record, settings, _ = deployed(ports, chain)
             asked = chain.request.traffic
             percent = settings.traffic if asked is None else asked
             now = ports.endpoints.describe(record.endpoint).traffic
             traffic = shifted(now, record.deployment, percent, exactly=asked is not None)
-            ports.endpoints.set_traffic(record.endpoint, traffic)
+            if not holds(ports, record.endpoint, traffic):
+                return LookAgain(ports.settings.look_seconds)
             return TrafficShifted(**answer_to(ports, command), traffic=traffic)
         case RunIntegrationTest():
-            record, settings, use_case = _deployed(ports, chain)
+            record, settings, use_case = deployed(ports, chain)
             if _is_coming_back(ports, record.endpoint, record.traffic or {}):
                 return LookAgain(ports.settings.look_seconds)
             passed, detail = call_through_split(ports, settings, use_case, record.endpoint)
@@ -81,10 +81,10 @@ def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | 
 
 def deploy(ports: Ports, chain: Chain, command: Deploy) -> Answer | LookAgain:
     """Begin the deployment, or look at it again."""
-    asset, use_case = _registered(ports, chain)
-    settings = _settings(use_case)
+    asset, use_case = registered(ports, chain)
+    settings = settings_of(use_case)
     name = deployment_name(asset)
-    info = _look(ports, settings.endpoint, name) if command.look else None
+    info = look(ports, settings.endpoint, name) if command.look else None
     if info is None:
         resolved = model_connections.resolved(ports.settings, use_case.connections)
         environment = model_connections.served_variables(use_case)
@@ -125,61 +125,6 @@ def deploy(ports: Ports, chain: Chain, command: Deploy) -> Answer | LookAgain:
             )
         case _:
             assert_never(info.state)
-
-
-def roll_back(ports: Ports, chain: Chain, command: RollBack) -> RolledBack:
-    """Take the deployment's share back to what it was, and remove the deployment if this chain created it."""
-    record = chain.deployment
-    if record is None:  # the deployment did not get ready: nothing was routed to it, but it may be there
-        asset, use_case = _registered(ports, chain)
-        endpoint, name = _settings(use_case).endpoint, deployment_name(asset)
-        info = _look(ports, endpoint, name)
-        if info is None:
-            return RolledBack(**answer_to(ports, command), traffic={})
-        traffic = dict(ports.endpoints.describe(endpoint).traffic)
-        if info.tags.get(CHAIN_TAG) == chain.id and not traffic.get(name):
-            ports.endpoints.remove(endpoint, name)
-            traffic.pop(name, None)
-        return RolledBack(**answer_to(ports, command), traffic=traffic)
-    if _look(ports, record.endpoint, record.deployment) is None:  # an earlier delivery has done it
-        return RolledBack(**answer_to(ports, command), traffic=dict(ports.endpoints.describe(record.endpoint).traffic))
-    described = ports.endpoints.describe(record.endpoint)
-    there = {deployment.name for deployment in described.deployments}
-    before = record.traffic_before if there.issuperset(record.traffic_before) else {}
-    traffic = returned(described.traffic, record.deployment, before)
-    ports.endpoints.set_traffic(record.endpoint, traffic)
-    if record.created:
-        ports.endpoints.remove(record.endpoint, record.deployment)
-    return RolledBack(**answer_to(ports, command), traffic=traffic)
-
-
-def remove_idle(ports: Ports, chain: Chain, command: RemoveIdle) -> IdleRemoved:
-    """Remove what has no traffic, unless the chain that created it is still at work on it."""
-    record, _, _ = _deployed(ports, chain)
-    described = ports.endpoints.describe(record.endpoint)
-    removed = []
-    for deployment in described.deployments:
-        if described.traffic.get(deployment.name) or deployment.name == record.deployment:
-            continue
-        if _at_work(ports, deployment.tags.get(CHAIN_TAG)):
-            continue
-        ports.endpoints.remove(record.endpoint, deployment.name)
-        removed.append(deployment.name)
-    return IdleRemoved(**answer_to(ports, command), removed=tuple(removed))
-
-
-def _at_work(ports: Ports, chain_id: str | None) -> bool:
-    if chain_id is None:
-        return False
-    try:
-        return not chain_store.load(ports.blobs, chain_id)[0].status.is_final
-    except NotFound:
-        return False
-
-
-def deployment_name(asset: Asset) -> str:
-    """`v<version>-<first 8 of the content hash>`: 3 to 32 characters, as Azure ML asks for."""
-    return f"v{asset.version}-{asset.content_hash[:8]}"
 
 
 def call(
@@ -247,39 +192,9 @@ def _redaction(ports: Ports, use_case: UseCase) -> Redaction:
     return Redaction(model_connections.resolved(ports.settings, use_case.connections).values(), variables)
 
 
-def _registered(ports: Ports, chain: Chain) -> tuple[Asset, UseCase]:
-    if chain.flow is None:
-        raise BusinessFailure("There is no registered flow to deploy.")
-    asset = ports.registry.get(AssetKind.MODEL, chain.flow.name, chain.flow.version)
-    if chain.bundle is None:
-        raise BusinessFailure("The chain was not prepared.")
-    use_case = open_use_case(ports, chain.bundle, chain.request.use_case, chain.request.environment)
-    return asset, use_case
-
-
-def _deployed(ports: Ports, chain: Chain) -> tuple[DeploymentRecord, Deployment, UseCase]:
-    if chain.deployment is None:
-        raise BusinessFailure("Nothing was deployed by this chain.")
-    _, use_case = _registered(ports, chain)
-    return chain.deployment, _settings(use_case), use_case
-
-
-def _settings(use_case: UseCase) -> Deployment:
-    if use_case.deployment is None:
-        raise BusinessFailure("experiment.yaml has no block `deployment`: it names the endpoint and how it is tested.")
-    return use_case.deployment
-
-
 def _is_coming_back(ports: Ports, endpoint: str, deployments: Iterable[str]) -> bool:
     """Whether one of them is on its way up again. It was ready when the test was ordered, but its host may have been
     restarted since: that is no reason to fail the test, and with it the chain.
     """
-    found = [_look(ports, endpoint, name) for name in deployments]
+    found = [look(ports, endpoint, name) for name in deployments]
     return any(info is not None and info.state is DeploymentState.CREATING for info in found)
-
-
-def _look(ports: Ports, endpoint: str, name: str) -> DeploymentInfo | None:
-    try:
-        return ports.endpoints.look(endpoint, name)
-    except NotFound:
-        return None

@@ -80,7 +80,6 @@ class AzureEndpoints:
             return found_info(endpoint, deployment, found)
         if wanted.removed:
             raise _missing(endpoint, deployment)
-        self._drive_traffic(target, record)
         seen = self._advance(target, record, wanted) if wanted.prepared is not None else NOT_YET
         return deployment_info(endpoint, wanted, seen)
 
@@ -191,7 +190,11 @@ class AzureEndpoints:
         return seen
 
     def _drive_traffic(self, target: Target, record: EndpointRecord) -> None:
-        """Bring the split that was asked for, if there is one, nearer to what the platform has."""
+        """Bring the split that was asked for, if there is one, nearer to what the platform has.
+
+        Raises:
+            BusinessFailure: it never will be that; then it is no longer asked for.
+        """
         asked = record.traffic
         if asked is None:
             return
@@ -199,28 +202,37 @@ class AzureEndpoints:
         if seen is None and asked.split:
             return
         if holds(record, seen) or seen is None:
-            self._records.update(record.name, lambda before: wishes.confirm(before, asked, None))
+            self._settle(record, asked, None)
         elif not asked.begun:
-            shares = [_seen(seen, name) for name in asked.split]
-            if all(each is not None and each.state is DeploymentState.READY for each in shares):
-                self._shift(target, record, asked)
+            self._shift(target, record, asked, seen)
         elif not seen.is_changing:
             # It was accepted, and is not what the platform has: it failed, or somebody has changed it there since.
-            self._records.update(record.name, lambda before: wishes.confirm(before, asked, None))
+            self._settle(record, asked, None)
             raise BusinessFailure(
                 f"The platform of endpoint {record.name!r} did not take up the traffic {dict(asked.split)}, and has "
                 f"{dict(seen.traffic)}: look at the endpoint in the portal, and run the chain again."
             )
 
-    def _shift(self, target: Target, record: EndpointRecord, asked: WantedTraffic) -> None:
+    def _shift(self, target: Target, record: EndpointRecord, asked: WantedTraffic, seen: SeenEndpoint) -> None:
+        states = {name: each.state for name in asked.split if (each := _seen(seen, name)) is not None}
+        failed = sorted(name for name, state in states.items() if state is DeploymentState.FAILED)
+        if failed:
+            self._settle(record, asked, None)
+            raise BusinessFailure(
+                f"The traffic of endpoint {record.name!r} cannot go to {', '.join(failed)}, which has failed."
+            )
+        if len(states) < len(asked.split) or any(state is not DeploymentState.READY for state in states.values()):
+            return
         try:
             accepted = target.shift(record, asked.split)
         except BusinessFailure:
-            self._records.update(record.name, lambda before: wishes.confirm(before, asked, None))
+            self._settle(record, asked, None)
             raise
         if accepted:
-            begun = WantedTraffic(split=asked.split, begun=True)
-            self._records.update(record.name, lambda before: wishes.confirm(before, asked, begun))
+            self._settle(record, asked, WantedTraffic(split=asked.split, begun=True))
+
+    def _settle(self, record: EndpointRecord, asked: WantedTraffic, then: WantedTraffic | None) -> None:
+        self._records.update(record.name, lambda before: wishes.confirm(before, asked, then))
 
     def _target(self, record: EndpointRecord) -> Target:
         target = self._targets.get(record.kind)
