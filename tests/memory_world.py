@@ -25,7 +25,7 @@ from shared.adapters.queues import QueueConfig
 from shared.advance import advance, start
 from shared.chain.messages import ApprovalAnswered, ChainKind, ChainRequest, Queue, Verdict
 from shared.chain.state import Chain, ChainStatus
-from shared.delivery import Delivery
+from shared.delivery import Delivery, delivery_from
 from shared.envelopes import send_event
 from shared.names import chain_id
 from shared.perform import perform
@@ -224,14 +224,7 @@ class World:
     def _handle(
         self, queue: Queue, message: ReceivedMessage, handler: Callable[[Ports, Delivery], None] | None = None
     ) -> None:
-        delivery = Delivery(
-            queue,
-            message.body,
-            message.message_id,
-            message.delivery_count,
-            message.enqueued_at,
-            message.properties,
-        )
+        delivery = delivery_from(queue, message)
         handler = handler or HANDLERS.get(queue, perform)
         try:
             handler(self.ports, delivery)
