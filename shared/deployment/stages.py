@@ -7,6 +7,7 @@ While traffic is split, the stage stays where it is: two versions serve, and the
 from __future__ import annotations
 
 from shared.chain.state import Chain
+from shared.errors import NotFound
 from shared.ports import AssetKind, Ports, stages
 
 
@@ -27,7 +28,10 @@ def demote(ports: Ports, chain: Chain, endpoint: str) -> None:
     """Take the stage back from the chain's version, if it has it: to the version that serves again, or from all."""
     if chain.flow is None:
         return
-    asset = ports.registry.get(AssetKind.MODEL, chain.flow.name, chain.flow.version)
+    try:
+        asset = ports.registry.get(AssetKind.MODEL, chain.flow.name, chain.flow.version)
+    except NotFound:  # somebody deleted it, and the stage with it
+        return
     stage = chain.request.environment
     serving = _serving(ports, endpoint)
     if stage in stages(asset.tags) and serving != asset.version:

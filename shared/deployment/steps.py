@@ -29,6 +29,7 @@ from shared.chain.messages import (
     TrafficShifted,
 )
 from shared.chain.state import Chain
+from shared.deployment import stages
 from shared.deployment.registered import CHAIN_TAG, deployed, deployment_name, holds, look, registered, settings_of
 from shared.deployment.traffic import shifted
 from shared.deployment.withdraw import remove_idle, roll_back
@@ -70,6 +71,8 @@ def perform(ports: Ports, chain: Chain, command: DeploymentCommand) -> Answer | 
             if _is_coming_back(ports, record.endpoint, record.traffic or {}):
                 return LookAgain(ports.settings.look_seconds)
             passed, detail = call_through_split(ports, settings, use_case, record.endpoint)
+            if passed:
+                stages.promote(ports, chain, record.endpoint)
             return IntegrationTested(**answer_to(ports, command), passed=passed, detail=detail)
         case RemoveIdle():
             return remove_idle(ports, chain, command)

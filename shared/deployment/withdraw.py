@@ -9,6 +9,7 @@ from shared import chain_store
 from shared.answers import LookAgain, answer_to
 from shared.chain.messages import IdleRemoved, RemoveIdle, RollBack, RolledBack
 from shared.chain.state import Chain
+from shared.deployment import stages
 from shared.deployment.registered import CHAIN_TAG, deployed, deployment_name, holds, look, registered, settings_of
 from shared.deployment.traffic import returned
 from shared.errors import NotFound
@@ -36,6 +37,7 @@ def roll_back(ports: Ports, chain: Chain, command: RollBack) -> RolledBack | Loo
     before = record.traffic_before if there.issuperset(record.traffic_before) else {}
     if not holds(ports, endpoint, returned(described.traffic, name, before)):
         return LookAgain(ports.settings.look_seconds)
+    stages.demote(ports, chain, endpoint)  # before the removal, after which a repetition does not come here any more
     if record.created:
         ports.endpoints.remove(endpoint, name)
     return _rolled_back(ports, command, endpoint, name)
