@@ -28,7 +28,7 @@ from tests.servers.service_bus.session_locks import SessionLock
 from tests.servers.service_bus.wire_session import Link, WireSession
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK_SECONDS: Final = 0.005
+_TICK_SECONDS: Final = 0.01
 
 
 class Hub:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import threading
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -62,12 +63,19 @@ class Broker:
     def start(self) -> Self:
         """Listen. Raises OSError: the port is taken."""
         self._thread.start()
-        self._run(self._start)
+        try:
+            self._run(self._start)
+        except BaseException:
+            self._end_thread()
+            raise
         return self
 
     def stop(self) -> None:
         """Cut all connections and end the thread."""
         self._run(self._stop)
+        self._end_thread()
+
+    def _end_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -101,6 +109,10 @@ class Broker:
         self.faults.clear()
         self._call(self._hub.reset)
 
+    def is_locked(self, queue: str, token: uuid.UUID) -> bool:
+        """Whether a message of a queue is (still) locked by this token."""
+        return self._call(lambda: self._hub.entity(queue).is_locked(token))
+
     def counts(self, queue: str) -> QueueCounts:
         """What waits in a queue, as the portal counts it. Raises Refused: there is no such queue."""
         return self._call(lambda: self._count(queue))
@@ -126,8 +138,8 @@ class Broker:
 
     async def _start(self) -> None:
         self._hub = Hub(self._queues, self._clock, self.faults, self.counters)
-        self._time = asyncio.ensure_future(self._hub.pass_time())
         await self._listen()
+        self._time = asyncio.ensure_future(self._hub.pass_time())
 
     async def _listen(self) -> None:
         if self._reopening is not None:

@@ -120,6 +120,10 @@ class Store:
             message.locked_until = now + self.lock_ms
             heapq.heappush(self._expiring_locks, (message.locked_until, message.lock))
 
+    def is_locked(self, token: uuid.UUID) -> bool:
+        """Whether a token (still) names a lock."""
+        return token in self._locked
+
     def _held(self, token: uuid.UUID) -> Message:
         message = self._locked.get(token)
         if message is None:
