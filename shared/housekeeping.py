@@ -1,4 +1,4 @@
-"""What a timer repairs: outboxes that a crash left unsent, approvals whose time has passed, dead letters that stick.
+"""What a timer repairs: unsent outboxes, approvals whose time has passed, runs whose event was lost, stuck letters.
 
 Redelivery repairs nearly everything by itself; this is for what has no message left that could come again.
 """
@@ -9,7 +9,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared import chain_store, claim_check, stuck_letters, telemetry
+from shared import chain_store, claim_check, run_events, stuck_letters, telemetry
 from shared.advance import relay
 from shared.chain.messages import ApprovalTimedOut
 from shared.chain.state import Chain, ChainStatus
@@ -41,7 +41,15 @@ def sweep(ports: Ports) -> None:
                 _look_after(ports, chain, now)
             except GenAIOpsError:  # one chain's trouble must not keep the timer from the others
                 log.exception("%s: housekeeping failed; the next sweep tries again", chain.id)
+        _reconcile_runs(ports, now)
         _tidy_messages(ports, now)
+
+
+def _reconcile_runs(ports: Ports, now: datetime) -> None:
+    try:
+        run_events.reconcile(ports, now)
+    except GenAIOpsError:  # a busy workspace must not keep the timer from the rest
+        log.exception("runs could not be reconciled; the next sweep tries again")
 
 
 def _tidy_messages(ports: Ports, now: datetime) -> None:

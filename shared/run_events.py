@@ -2,14 +2,15 @@
 
 The event is only a hint: the command that started the run is put on its queue once more, as a look, and finds out for
 itself. So an event may come twice, late or never; the scheduled look of the command races with it, and the first wins.
-Event Grid and CloudEvents schemas carry the same data:
-https://learn.microsoft.com/azure/event-grid/event-schema-machine-learning
+For events that never come, a timer asks the runner which runs have ended (`reconcile`). Event Grid and CloudEvents
+schemas carry the same data: https://learn.microsoft.com/azure/event-grid/event-schema-machine-learning
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime
 from typing import Any, Final
 
 from shared import dead_letters, run_tags, telemetry
@@ -21,10 +22,10 @@ from shared.ports import Ports
 
 log = logging.getLogger("genaiops.run_events")
 
-TYPES: Final = (
-    "Microsoft.MachineLearningServices.RunCompleted",
-    "Microsoft.MachineLearningServices.RunStatusChanged",
-)
+COMPLETED: Final = "Microsoft.MachineLearningServices.RunCompleted"
+STATUS_CHANGED: Final = "Microsoft.MachineLearningServices.RunStatusChanged"
+ENDED: Final = frozenset({"Completed", "Failed", "Canceled", "Finished"})
+"""Statuses that a look finds something new at: a run passes through half a dozen others."""
 
 
 def run_changed(ports: Ports, delivery: Delivery) -> None:
@@ -37,6 +38,18 @@ def run_changed(ports: Ports, delivery: Delivery) -> None:
         except Malformed as error:
             handling.failed("malformed", str(error))
             dead_letters.reject(ports, delivery, str(error))
+
+
+def reconcile(ports: Ports, now: datetime) -> None:
+    """Look at the runs that have ended and whose event was lost, or is late. Raises Throttled, Transient."""
+    for tags in ports.runner.ended_unnoticed():
+        try:
+            command = run_tags.look_at(tags, now)
+        except (TypeError, ValueError):
+            log.warning("a run that has ended has no tags of a command: %s", sorted(tags))
+            continue
+        log.info("%s: its run has ended and nobody said so: looking at it", command.id)
+        send_command(ports, command, f"{command.id}/reconciled/{now:%Y%m%d%H%M}", now)
 
 
 def _events(body: bytes) -> list[dict[str, Any]]:
@@ -56,10 +69,10 @@ def _events(body: bytes) -> list[dict[str, Any]]:
 
 def _look(ports: Ports, event: dict[str, Any]) -> None:
     kind = event.get("eventType") or event.get("type")
-    if kind not in TYPES:
-        log.info("an event of type %r is none of a run's", kind)
-        return
     data = event["data"]
+    if kind != COMPLETED and (kind != STATUS_CHANGED or data.get("runStatus") not in ENDED):
+        log.info("an event of type %r (%s) tells of no run's end", kind, data.get("runStatus"))
+        return
     tags = data.get("runTags")
     if not isinstance(tags, dict) or run_tags.CHAIN not in tags:
         log.info("run %s was not started by a chain", data.get("runId"))

@@ -120,3 +120,12 @@ class FlowRunner(Protocol):
     def cancel(self, name: str) -> None:
         """Stop a run; one that has ended or does not exist is no error."""
         ...
+
+    def ended_unnoticed(self) -> Iterable[Mapping[str, str]]:
+        """Tags of runs that have ended and whose outcome nobody has fetched, some of them at a time: for a timer, since
+        the event that says so may be lost. A runner whose runs tell nobody of their end has none.
+
+        Raises:
+            Throttled, Transient: ask again at the next turn.
+        """
+        ...

@@ -10,8 +10,10 @@ from shared.adapters.memory.runner import MemoryFlowRunner
 from shared.chain.messages import Queue
 from shared.chain.state import ChainStatus
 from shared.delivery import Delivery
+from shared.housekeeping import sweep
 from shared.run_events import run_changed
 from tests.memory_world import World, accuracy, exact, small_flow
+from tests.triggers.recorded import decoded
 
 KIND = "Microsoft.MachineLearningServices.RunCompleted"
 
@@ -35,15 +37,21 @@ def world(tmp_path):
     return World(tmp_path, runner=runner)
 
 
-@pytest.mark.parametrize("schema", ["grid", "cloud"])
-def test_an_event_brings_the_look_before_its_scheduled_time_and_the_later_one_is_stale(world, schema):
+def started(world: World) -> tuple[str, list[str]]:
+    """A chain whose runs have been started and are being waited for, and the commands that started them."""
     chain = world.request("pr")
     while not any(kind == "RunCell" for kind in (world.chain(chain).awaiting.values() if world.chains() else ())):
         world._deliver_one()
     while world._deliver_one():
         pass
-    awaiting = {key: kind for key, kind in world.chain(chain).awaiting.items() if kind == "RunCell"}
-    assert awaiting, "the runs have been started and are being waited for"
+    awaiting = [command for command, kind in world.chain(chain).awaiting.items() if kind == "RunCell"]
+    assert awaiting
+    return chain, awaiting
+
+
+@pytest.mark.parametrize("schema", ["grid", "cloud"])
+def test_an_event_brings_the_look_before_its_scheduled_time_and_the_later_one_is_stale(world, schema):
+    chain, awaiting = started(world)
     before = world.clock.now()
     for number, command in enumerate(awaiting):
         tags = {"genaiops_chain": chain, "genaiops_command": command, "genaiops_cell": str(number)}
@@ -78,3 +86,52 @@ def test_an_event_that_cannot_be_read_is_a_dead_letter(world, body, said):
     tell(world, body)
     (letter,) = world.dead_letters()
     assert said in letter.description
+
+
+def test_a_run_whose_event_was_lost_is_found_by_the_timer_long_before_its_scheduled_look(world):
+    chain, awaiting = started(world)
+    before = world.clock.now()
+    sweep(world.ports)
+    while world._deliver_one():
+        pass
+    assert world.clock.now() == before, "no time had to pass, and no event came"
+    assert world.chain(chain).progress.runs_completed == len(awaiting)
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.SUCCEEDED
+
+
+def test_a_timer_that_finds_a_run_twice_changes_nothing_the_second_time(world):
+    chain, awaiting = started(world)
+    for _ in range(3):
+        sweep(world.ports)
+        while world._deliver_one():
+            pass
+        world.clock.advance(1)
+    assert world.chain(chain).progress.runs_completed == len(awaiting)
+
+
+@pytest.mark.parametrize(("status", "looks"), [("Preparing", 0), ("Running", 0), ("Failed", 1), ("Canceled", 1)])
+def test_of_the_changes_of_a_run_only_its_end_is_looked_at(world, status, looks):
+    changed = event("grid", genaiops_chain="c", genaiops_command="c/1", genaiops_cell="0")
+    kind = "Microsoft.MachineLearningServices.RunStatusChanged"
+    tell(world, changed | {"eventType": kind, "data": changed["data"] | {"runStatus": status}})
+    assert world.bus.counts("experimentation").active == looks
+
+
+@pytest.mark.parametrize(
+    ("payload", "looks"),
+    [
+        ("event_grid_run_completed", {}),
+        ("event_grid_run_status_changed", {"experimentation": 1}),
+        ("cloud_event_run_completed", {"evaluation": 1}),
+        ("cloud_events_in_a_batch", {"evaluation": 1, "experimentation": 1}),
+    ],
+)
+def test_recorded_events_wake_the_commands_that_their_tags_name(world, payload, looks):
+    tell(world, decoded(payload, "serviceBusTrigger").get_body())
+    assert {queue: world.bus.counts(queue).active for queue in ("experimentation", "evaluation")} == {
+        "experimentation": 0,
+        "evaluation": 0,
+        **looks,
+    }
+    assert world.dead_letters() == []

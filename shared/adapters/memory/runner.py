@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,6 +81,12 @@ class MemoryFlowRunner:
             run = self._runs.get(name)
             if run is not None and run.looks_left > 0:
                 run.cancelled = True
+
+    def ended_unnoticed(self) -> Iterable[Mapping[str, str]]:
+        """Tags of the runs that the next look shows as ended."""
+        with self._mutex:
+            waiting = [spec for spec in self.started if self._runs[spec.name].looks_left == 1]
+        return [dict(spec.tags) for spec in waiting]
 
     def _shown(self, run: _Run) -> RunOutcome:
         if run.cancelled:
