@@ -45,6 +45,7 @@ class ServiceBus(Receiving):
         *,
         setting: str = "ServiceBus__fullyQualifiedNamespace",
         timing: Timing = TIMING,
+        endpoint: str | None = None,
     ) -> None:
         """Prepare; nothing is imported or connected yet.
 
@@ -54,11 +55,12 @@ class ServiceBus(Receiving):
             credential: who this process is; needed with a host name.
             setting: the setting that `address` comes from, for errors.
             timing: how long things are waited for.
+            endpoint: where connections go instead of the host name: a gateway before the namespace.
 
         Raises:
             GenAIOpsError: the address cannot be read.
         """
-        clients = Clients(namespace(address, setting, credential, timing), timing)
+        clients = Clients(namespace(address, setting, credential, timing, endpoint), timing)
         super().__init__(clients, by_name(queues), timing)
         self._senders: dict[str, Handler[ServiceBusSender]] = {}
         self._making = threading.Lock()

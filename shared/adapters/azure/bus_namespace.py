@@ -55,8 +55,10 @@ class Namespace:
     """Make a client whose operations are tried again so many times."""
 
 
-def namespace(address: str, setting: str, credential: TokenCredential | None, timing: Timing) -> Namespace:
-    """Read an address: `<name>.servicebus.windows.net`, or a connection string.
+def namespace(
+    address: str, setting: str, credential: TokenCredential | None, timing: Timing, endpoint: str | None = None
+) -> Namespace:
+    """Read an address: `<name>.servicebus.windows.net`, or a connection string. `endpoint`: where connections go then.
 
     Raises:
         GenAIOpsError: it is neither, or a host name without a credential. The text does not repeat a connection string.
@@ -65,7 +67,7 @@ def namespace(address: str, setting: str, credential: TokenCredential | None, ti
     if HOST.fullmatch(text):
         if credential is None:
             raise GenAIOpsError(f"{setting} is the host name {text}, for which an identity is needed.")
-        return Namespace(text, setting, lambda retries: _by_identity(text, credential, timing, retries))
+        return Namespace(text, setting, lambda retries: _by_identity(text, credential, timing, retries, endpoint))
     found = _ENDPOINT.search(text)
     if found is None:
         raise GenAIOpsError(
@@ -80,8 +82,10 @@ def namespace(address: str, setting: str, credential: TokenCredential | None, ti
     return Namespace(found[1], setting, lambda retries: _by_connection_string(text, setting, timing, retries))
 
 
-def _by_identity(host: str, credential: TokenCredential, timing: Timing, retries: int) -> ServiceBusClient:
-    from azure.servicebus import ServiceBusClient
+def _by_identity(
+    host: str, credential: TokenCredential, timing: Timing, retries: int, endpoint: str | None
+) -> ServiceBusClient:
+    from azure.servicebus import ServiceBusClient, TransportType
 
     # The SDK trusts certifi's authorities alone; where a proxy signs with another one, REQUESTS_CA_BUNDLE names it for
     # every other Azure SDK, and so it does here.
@@ -94,6 +98,9 @@ def _by_identity(host: str, credential: TokenCredential, timing: Timing, retries
         retry_backoff_max=timing.longest_backoff_s,
         try_timeout=timing.try_s,
         connection_verify=trusted,
+        # With another endpoint the SDK would change to web sockets.
+        transport_type=TransportType.Amqp,
+        custom_endpoint_address=endpoint,
     )
 
 
