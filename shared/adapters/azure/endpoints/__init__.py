@@ -10,7 +10,10 @@
 | `unpolled.py` | beginning azure-ai-ml's long operations without waiting for them |
 | `failures.py`, `scoring.py`, `metrics.py`, `autoscale.py` | reasons, scoring, counts and scaling of theirs |
 | `connection_references.py` | how a container gets its connections from the workspace |
-| `image_context.py`, `images.py` | the image's context, and where it is built |
+| `image_context.py`, `images.py`, `container_registry.py` | the image: its context, where it is built, ACR tasks |
+| `cluster/` | clusters without Azure ML, by plain manifests |
+| `web_app.py` | App Service: a web app an endpoint, a slot a deployment |
+| `web_app_options.py`, `web_app_slot.py`, `web_app_site.py` | its options; what is sent for it; the calls |
 """
 
 from __future__ import annotations
@@ -18,11 +21,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.adapters.azure.arm import ResourceManager
+from shared.adapters.azure.endpoints.cluster.api import ClusterApi
+from shared.adapters.azure.endpoints.cluster.options import KIND as CLUSTER
+from shared.adapters.azure.endpoints.cluster.target import ClusterTarget
 from shared.adapters.azure.endpoints.composite import AzureEndpoints
+from shared.adapters.azure.endpoints.container_registry import RegistryImages
 from shared.adapters.azure.endpoints.online_endpoints import OnlineEndpoints
 from shared.adapters.azure.endpoints.online_options import KUBERNETES, MANAGED
 from shared.adapters.azure.endpoints.records import EndpointRecords
 from shared.adapters.azure.endpoints.target import Target
+from shared.adapters.azure.endpoints.web_app import WebAppTarget
+from shared.adapters.azure.endpoints.web_app_options import KIND as WEB_APP
+from shared.adapters.azure.endpoints.web_app_site import Sites
 from shared.adapters.azure.machine_learning.client import Workspace
 from shared.azure_settings import AzureSettings
 from shared.ports import BlobStore, Clock, Endpoints
@@ -32,11 +42,25 @@ if TYPE_CHECKING:
 
 
 def azure_endpoints(
-    azure: AzureSettings, credential: TokenCredential, workspace: Workspace, blobs: BlobStore, clock: Clock
+    azure: AzureSettings,
+    credential: TokenCredential,
+    workspace: Workspace,
+    blobs: BlobStore,
+    clock: Clock,
+    *,
+    retries: int = 3,
 ) -> Endpoints:
-    """Endpoints on every kind of target; nothing is asked of Azure yet."""
-    manager = ResourceManager(azure.management_url, credential)
+    """Endpoints on every kind of target; nothing is asked of Azure yet.
+
+    `retries`: how often a request whose connection failed is sent again, see `Workspace`.
+    """
+    manager = ResourceManager(azure.management_url, credential, retries=retries)
+    images = RegistryImages(azure, credential, retries=retries)
+    builder = images if azure.container_registry is not None else None
     targets: dict[str, Target] = {
-        kind: OnlineEndpoints(kind, workspace, manager, credential, blobs, clock) for kind in (MANAGED, KUBERNETES)
+        kind: OnlineEndpoints(kind, workspace, manager, credential, blobs, clock, builder=builder)
+        for kind in (MANAGED, KUBERNETES)
     }
+    targets[CLUSTER] = ClusterTarget(images, lambda options: ClusterApi(options, credential))
+    targets[WEB_APP] = WebAppTarget(azure, Sites(azure, credential, manager, retries=retries), images)
     return AzureEndpoints(EndpointRecords(blobs), targets, default=MANAGED)
