@@ -8,7 +8,7 @@ for each folder. The files beside them:
     answers.py               what that work hands back
     delivery.py, envelopes.py                  a queue message as handlers get it; addressed and wrapped
     claim_check.py           messages of any size: sent, and their whole body fetched
-    chain_store.py           where chains are kept
+    chain_store.py           where chains are kept; chain_index.py: which are open, which have ended
     result_store.py          where results are kept; results.py: as values
     run_events.py            Azure ML says that a run changed
     run_tags.py              which command started a cloud run

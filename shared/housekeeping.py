@@ -26,17 +26,14 @@ GRACE: Final = timedelta(seconds=30)
 STUCK_EVERY_MIN: Final = 5
 """Minutes between looks for dead letters that their trigger cannot take."""
 
-EXAMINED: Final = 1_000
-"""Chains looked at in one sweep, the last changed first."""
-
 
 def sweep(ports: Ports) -> None:
     """Look at every chain that has not ended."""
     with telemetry.handling(ports, "housekeeping"):
         now = ports.clock.now()
-        recent = chain_store.recent(ports.blobs, EXAMINED)
-        chains.seen(recent, now)
-        for chain in recent:
+        unfinished = list(chain_store.unfinished(ports.blobs, now))
+        chains.seen(unfinished, now)
+        for chain in unfinished:
             try:
                 _look_after(ports, chain, now)
             except GenAIOpsError:  # one chain's trouble must not keep the timer from the others

@@ -60,15 +60,11 @@ def chain_named(wired: Ports, identifier: str) -> Chain:
     try:
         return chain_store.load(wired.blobs, identifier)[0]
     except (NotFound, InvalidName):
-        alike = [
-            chain
-            for chain in chain_store.recent(wired.blobs, limit=1_000)
-            if chain.id.startswith(identifier) or chain.id.endswith(identifier)
-        ]
+        alike = chain_store.named_like(wired.blobs, identifier)
         if len(alike) == 1:
-            return alike[0]
+            return chain_store.load(wired.blobs, alike[0])[0]
     if alike:
-        names = ", ".join(chain.id for chain in alike[:5])
+        names = ", ".join(alike[:5])
         raise NotFound(f"{len(alike)} chains are named like {identifier!r}: {names}. Type more of the id.")
     raise NotFound(f"There is no chain {identifier!r}; `python -m genaiops status` lists those there are.")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared import chain_store, reporting
+from shared import chain_index, chain_store, reporting
 from shared.adapters.local.registry import LocalRegistry
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.bus import MemoryBus
@@ -49,7 +49,10 @@ def clock_of(ports: Ports) -> ManualClock:
 
 def store(ports: Ports, chain: Chain) -> Chain:
     """Write the chain's state, whatever it was before."""
+    chain_index.begin(ports.blobs, chain)
     ports.blobs.write(chain_store.CONTAINER, f"{chain.id}/{chain_store.STATE}", chain.model_dump_json().encode())
+    if chain_index.is_settled(chain):
+        chain_index.settle(ports.blobs, chain)
     return chain
 
 

@@ -24,7 +24,7 @@ def world(tmp_path):
 def test_an_outbox_that_a_crash_left_is_sent_after_a_while_and_only_then(world):
     chain = world.request()
     (message,) = world.bus.receive("chain-requests")
-    world.steps.crash_at = world.steps.count + 4  # read, write, log, and then the send
+    world.steps.crash_at = world.steps.count + 5  # read, index, write, log, and then the send
     delivery = Delivery(Queue.CHAIN_REQUESTS, message.body, "m", 1, world.clock.now())
     with pytest.raises(Crash):
         start(world.ports, delivery)

@@ -102,7 +102,10 @@ class FileBlobStore:
         return _info(container, name, found)
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobInfo]:
-        """Blobs whose name starts with `prefix`, by name. A container that does not exist is empty."""
+        """Blobs whose name starts with `prefix`, by name. A container that does not exist is empty.
+
+        Folders are read when their turn comes: who wants the first few blobs does not pay for all.
+        """
         check_names(container)
         folder = prefix.rpartition("/")[0]
         if folder:
@@ -111,8 +114,8 @@ class FileBlobStore:
             except InvalidName:
                 return iter(())
         start = self._path(container, folder) if folder else self._folder(container)
-        names = [name for name in self._names(start, f"{folder}/" if folder else "") if name.startswith(prefix)]
-        stats = ((name, _stat(self._path(container, name))) for name in sorted(names))
+        names = self._names(start, f"{folder}/" if folder else "", prefix)
+        stats = ((name, _stat(self._path(container, name))) for name in names)
         return (_info(container, name, found) for name, found in stats if found is not None)
 
     def link(self, container: str, name: str, valid_for: timedelta) -> str | None:  # noqa: ARG002
@@ -158,19 +161,28 @@ class FileBlobStore:
                 raise
             raise clash(container, name, f"{name}/…") from error
 
-    def _names(self, folder: Path, above: str) -> Iterator[str]:
+    def _names(self, folder: Path, above: str, prefix: str) -> Iterator[str]:
+        """Names below a folder, by name: a folder sorts as its name with a slash, as the names in it do."""
         try:
             entries = list(os.scandir(folder))
         except MISSING:
             return
+        found: list[tuple[str, str]] = []
         for entry in entries:
             part = decode_part(entry.name, fold=self._files.folds_names)
             if part is None:
                 continue  # not a file of this store: .DS_Store and the like
             if entry.is_dir(follow_symlinks=False):
-                yield from self._names(Path(entry.path), f"{above}{part}/")
+                found.append((f"{above}{part}/", entry.path))
             elif entry.is_file(follow_symlinks=False):
-                yield above + part
+                found.append((f"{above}{part}", entry.path))
+        for name, path in sorted(found):
+            if not name.startswith(prefix):
+                continue
+            if name.endswith("/"):
+                yield from self._names(Path(path), name, prefix)
+            else:
+                yield name
 
 
 def _stat(path: Path) -> os.stat_result | None:

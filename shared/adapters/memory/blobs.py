@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class MemoryBlobStore:
         self._clock = clock
         self._mutex = threading.RLock()
         self._blobs: dict[str, dict[str, _Blob]] = {}
+        self._folders: dict[str, Counter[str]] = {}
+        """Container → folder → blobs below it: a clash is seen without a look at every name."""
         self._etags = count(1)
 
     def read(self, container: str, name: str) -> bytes:
@@ -99,7 +102,8 @@ class MemoryBlobStore:
         """Remove the blob; one that does not exist is no error."""
         check_names(container, name)
         with self._mutex:
-            self._blobs.get(container, {}).pop(name, None)
+            if self._blobs.get(container, {}).pop(name, None) is not None:
+                self._folders[container].subtract(_above(name))
 
     def _get(self, container: str, name: str) -> _Blob:
         check_names(container, name)
@@ -112,10 +116,18 @@ class MemoryBlobStore:
     def _put(self, container: str, name: str, content: bytes) -> str:
         blobs = self._blobs.setdefault(container, {})
         if name not in blobs:
-            refuse_clash(container, name, blobs)
+            folders = self._folders.setdefault(container, Counter())
+            if folders[name] or any(folder in blobs for folder in _above(name)):
+                refuse_clash(container, name, blobs)
+            folders.update(_above(name))
         etag = f"{next(self._etags):x}"
         blobs[name] = _Blob(content, etag, self._clock.now() if self._clock else datetime.now(UTC))
         return etag
+
+
+def _above(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _info(container: str, name: str, blob: _Blob) -> BlobInfo:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from shared.adapters.azure.storage.service import BlobService
 from shared.adapters.azure.errors import explained
+from shared.adapters.azure.storage.service import BlobService
 from shared.errors import BusinessFailure, Transient
 
 if TYPE_CHECKING:
