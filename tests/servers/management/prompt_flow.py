@@ -52,6 +52,15 @@ class CloudRun:
     def id(self) -> str:
         return str(self.body["runId"])
 
+    @property
+    def data(self) -> str:
+        """The blob of its lines."""
+        return str(self.body["batchDataInput"]["dataUri"]).partition("/paths/")[2]
+
+    def submitted_rows(self, storage: WorkspaceBlobs) -> list[dict[str, Any]]:
+        """The lines that it was given."""
+        return [json.loads(line) for line in storage.of(CONTAINER)[self.data].content.splitlines()]
+
 
 class PromptFlow:
     """All runs of the workspace, by name."""
@@ -209,7 +218,7 @@ class PromptFlow:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(blob.content)
         data = folder / "lines.jsonl"
-        data.write_bytes(blobs[run.body["batchDataInput"]["dataUri"].partition("/paths/")[2]].content)
+        data.write_bytes(blobs[run.data].content)
         variables = run.body.get("environmentVariables") or {}
         run.started = now()
         self._move(run, "Running")

@@ -32,6 +32,8 @@ class StagedDag:
     content: Mapping[str, Any]
     tools: Mapping[str, str] = field(default_factory=dict)
     """File → source."""
+    is_numbered: bool = False
+    """Whether it takes the lines' numbers."""
     aggregations: tuple[str, ...] = ()
     """The aggregation nodes that it has: what they say of their failure is read in the run's outputs."""
 
@@ -47,12 +49,17 @@ def staged_dag(dag: Mapping[str, Any], *, aggregate: bool, known: bool, runs_lin
     """
     nodes = [dict(node) for node in dag["nodes"]]
     aggregations = [node for node in nodes if node.get("aggregation")]
+    number = {LINE: {"type": "int", "default": -1}}
     if not aggregate or not aggregations:
-        return StagedDag({**dag, "nodes": [node for node in nodes if not node.get("aggregation")]})
+        content = {**dag, "nodes": [node for node in nodes if not node.get("aggregation")]}
+        # Prompt flow refuses lines for a flow that takes nothing.
+        return StagedDag(
+            content if dag.get("inputs") else {**content, "inputs": number}, is_numbered=not dag.get("inputs")
+        )
     names = {node["name"] for node in nodes} - {node["name"] for node in aggregations}
     read = _read(aggregations, names)
     inputs = [name for name in read if not name.startswith("${")]
-    content = {**dag, "inputs": {**(dag.get("inputs") or {}), LINE: {"type": "int", "default": -1}}}
+    content = {**dag, "inputs": {**(dag.get("inputs") or {}), **number}}
     content["outputs"] = {**(dag.get("outputs") or {}), HIDDEN: {"type": "string", "reference": f"${{{_KEPT}.output}}"}}
     tools = {f"{_KEPT}.py": _kept_tool(read, inputs)}
     added = [_node(_KEPT, {"line": f"${{inputs.{LINE}}}", **_arguments(read)})]
@@ -69,7 +76,7 @@ def staged_dag(dag: Mapping[str, Any], *, aggregate: bool, known: bool, runs_lin
         content["outputs"] = {HIDDEN: content["outputs"][HIDDEN]}
         nodes = aggregations
     content["nodes"] = [*nodes, *added]
-    return StagedDag(content, tools, tuple(node["name"] for node in aggregations))
+    return StagedDag(content, tools, is_numbered=True, aggregations=tuple(node["name"] for node in aggregations))
 
 
 def _read(aggregations: list[dict[str, Any]], names: set[str]) -> list[str]:

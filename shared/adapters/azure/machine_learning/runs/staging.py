@@ -90,6 +90,7 @@ def _stage_dag(spec: RunSpec, folder: Path, delta: Delta, *, known: bool) -> Sta
     mapping = {name: f"${{data.{name}}}" for name in delta.columns}
     if staged.tools:
         shutil.copyfile(_STAGED / "genaiops_nodes.py", folder / "genaiops_nodes.py")
+    if staged.is_numbered:
         mapping[LINE] = f"${{data.{NUMBER}}}"
     used = used_connections(read_dag(folder), spec.connections)
     return Staged(folder, mapping, staged.aggregations, tuple(spec.connections[name].shown for name in used))

@@ -1,0 +1,280 @@
+"""Runs on Azure ML: what is submitted, what happens when services fail or others were faster, and how ends are noticed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from shared.adapters.azure.machine_learning.runs.names import cloud_name, own_name
+from shared.adapters.azure.machine_learning.runs.runner import AzureFlowRunner
+from shared.connections import Connection
+from shared.errors import BusinessFailure, NotFound, Throttled, Transient
+from shared.ports import FlowRunner, RunOutcome, RunSpec, RunStatus
+from tests.contract.azure_runs import CloudRuns, cloud_runs
+from tests.contract.local_runner import graded, spec
+from tests.servers.management import Moment
+
+TAGS = {"genaiops_chain": "chain-1", "genaiops_command": "chain-1/4", "genaiops_cell": "0"}
+
+
+@pytest.fixture
+def cloud(request: pytest.FixtureRequest) -> Iterator[CloudRuns]:
+    runs = cloud_runs(request, instance_type="Standard_E4ds_v4")
+    runs.management.reset()
+    yield runs
+    assert runs.management.unknown == []
+    assert runs.management.faults.left == 0
+
+
+def ended(runner: FlowRunner, run: RunSpec) -> RunOutcome:
+    outcome = runner.start(run)
+    while outcome.status is RunStatus.RUNNING:
+        time.sleep(0.02)
+        outcome = runner.look(run.name)
+    return outcome
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 60
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def submitted(cloud: CloudRuns) -> int:
+    return len(cloud.management.seen("POST", "/BulkRuns/submit"))
+
+
+# ------------------------------------------------------------------------------------------------- what is submitted
+
+
+def test_a_run_carries_its_tags_its_variables_and_its_compute(cloud):
+    cloud.service.hold()
+    run = graded("a", "b", tags=TAGS, environment={"REGION": "west"}, line_timeout_s=12.5, concurrency=6)
+    assert cloud.runner.start(run).status is RunStatus.RUNNING
+
+    body = cloud.service.runs[cloud_name(run.name)].body
+    assert body["tags"] == TAGS
+    assert body["runDisplayName"] == run.name
+    assert body["vmSize"] == "Standard_E4ds_v4"
+    assert body["runtimeName"] == "automatic"
+    assert body["environmentVariables"] == {
+        "REGION": "west",
+        "PF_LINE_TIMEOUT_SEC": "13",
+        "PF_WORKER_COUNT": "6",
+        "GENAIOPS_RUN": run.name,
+    }
+
+
+def test_a_named_runtime_goes_before_serverless_compute(cloud):
+    cloud.service.hold()
+    cloud.runner.start(run := graded("a", runtime="our-runtime"))
+    body = cloud.service.runs[cloud_name(run.name)].body
+    assert (body["runtimeName"], body.get("vmSize")) == ("our-runtime", None)
+
+
+def test_runs_of_one_flow_share_a_compute_session_and_others_do_not(cloud):
+    cloud.service.hold()
+    runs = [graded("a"), graded("b"), graded("c", flow_digest="e" * 64)]
+    for run in runs:
+        cloud.runner.start(run)
+    first, second, other = (cloud.service.runs[cloud_name(run.name)].body["sessionId"] for run in runs)
+    assert first == second != other
+
+
+def test_keys_of_connections_never_leave(cloud):
+    key = "key-that-must-not-leave-0123456789"
+    cloud.service.hold()
+    cloud.runner.start(run := graded("a", connections={"aoai": Connection("aoai", "azure", "https://m.test", key)}))
+    stored = b"".join(blob.content for blobs in cloud.management.storage.blobs.values() for blob in blobs.values())
+    assert key.encode() not in stored
+    assert key not in json.dumps(cloud.service.runs[cloud_name(run.name)].body)
+    assert all(key.encode() not in cloud.blobs.read("runs", info.name) for info in cloud.blobs.list("runs"))
+
+
+def test_a_secret_among_the_variables_is_refused_before_anything_is_submitted(cloud):
+    with pytest.raises(BusinessFailure, match=r"SHOP_TOKEN holds a secret.*custom connection"):
+        cloud.runner.start(graded("a", environment={"SHOP_TOKEN": "0123456789abcdef0123"}))
+    assert submitted(cloud) == 0
+
+
+def test_equal_flows_are_uploaded_once(cloud):
+    cloud.service.hold()
+    cloud.runner.start(graded("a"))
+    before = len(cloud.management.seen("PUT", "LocalUpload"))
+    cloud.runner.start(graded("b"))
+    assert len(cloud.management.seen("PUT", "LocalUpload")) == before > 0
+
+
+def test_a_flow_that_takes_no_inputs_runs_a_line_for_every_line(cloud, tmp_path):
+    (tmp_path / "flow.dag.yaml").write_text(
+        "inputs: {}\noutputs: {value: {type: string, reference: '${say.output}'}}\n"
+        "nodes: [{name: say, type: python, source: {type: code, path: say.py}, inputs: {}}]\n"
+    )
+    (tmp_path / "say.py").write_text("from promptflow.core import tool\n@tool\ndef say():\n    return 'hello'\n")
+    outcome = ended(cloud.runner, spec("own", [{}, {}], flow=tmp_path))
+    assert [line.outputs for line in outcome.lines] == [{"value": "hello"}] * 2
+
+
+@pytest.mark.parametrize(
+    "name", ["chain-00001-plain", "ticket_triage-ci-0f1e-00002-temperature=0.7 ü", "_x", "-dash", "a__b", "x_x5f_y"]
+)
+def test_a_runs_name_stands_for_one_on_azure_ml_and_back(name):
+    cloud = cloud_name(name)
+    assert own_name(cloud) == name
+    assert cloud.isascii()
+    assert all(c.isalnum() or c in "-_" for c in cloud)
+    assert cloud[0].isalnum()
+
+
+def test_names_that_are_too_long_stay_different():
+    assert cloud_name("n" * 300) != cloud_name("n" * 299 + "m")
+    assert len(cloud_name("ü" * 300)) <= 255
+
+
+# ------------------------------------------------------------------------------------- who else submitted, what was lost
+
+
+def test_a_run_that_another_submission_created_is_found(cloud):
+    run = graded("a", "b")
+    outcome = ended(cloud.runner, run)
+    elsewhere = AzureFlowRunner(cloud.workspace, type(cloud.blobs)())  # it has read no note of the run
+    found = ended(elsewhere, graded("a", "b", name=run.name))
+    assert list(found.lines) == list(outcome.lines)
+    assert len(cloud.service.runs) == 1
+
+
+def test_another_process_looks_at_the_run(cloud):
+    run = graded("a", "b")
+    outcome = ended(cloud.runner, run)
+    look = cloud.another_process().look(run.name)
+    assert (look.record, list(look.lines)) == (outcome.record, list(outcome.lines))
+    assert ended(cloud.another_process(), run).record == outcome.record
+    assert submitted(cloud) == 1
+
+
+def test_a_run_whose_submission_was_cut_off_is_submitted_by_the_next_start(cloud):
+    cloud.management.faults.add("POST", "BulkRuns/submit", status=500)
+    run = graded("a")
+    with pytest.raises(Transient):
+        cloud.runner.start(run)
+    with pytest.raises(NotFound, match=run.name):
+        cloud.another_process().look(run.name)
+    assert list(cloud.runner.ended_unnoticed()) == [{}], "noted and never submitted: a timer wakes its command"
+    assert ended(cloud.another_process(), run).status is RunStatus.COMPLETED
+
+
+def test_an_answer_that_was_lost_on_its_way_back_submits_nothing_twice(cloud):
+    cloud.management.faults.cut("POST", "BulkRuns/submit", moment=Moment.AFTER)
+    outcome = ended(cloud.runner, graded("a"))
+    assert outcome.status is RunStatus.COMPLETED
+    assert len(cloud.service.runs) == 1
+
+
+@pytest.mark.parametrize("service", ["rundata", "lastvalues", "getByAssetId", "flow_artifacts", "lines.jsonl"])
+def test_a_service_that_is_away_for_a_moment_costs_a_look(service, cloud):
+    run = graded("a")
+    cloud.runner.start(run)
+    until(lambda: cloud.service.runs[cloud_name(run.name)].status == "Completed")
+    cloud.management.faults.add(path=service, status=503)
+    with pytest.raises(Transient):
+        cloud.runner.look(run.name)
+    assert list(cloud.runner.ended_unnoticed()), "its outcome was not fetched"
+    assert cloud.runner.look(run.name).status is RunStatus.COMPLETED
+
+
+@pytest.mark.parametrize("service", ["rundata", "BulkRuns/submit"])
+def test_a_busy_service_says_when_to_come_back(service, cloud):
+    run = graded("a")
+    if service == "rundata":
+        cloud.service.hold()
+        cloud.runner.start(run)
+    cloud.management.faults.add("POST", service, status=429, retry_after=17)
+    with pytest.raises(Throttled) as raised:
+        cloud.runner.start(run)
+    assert raised.value.retry_after == 17
+
+
+def test_a_service_that_refuses_names_the_role(cloud):
+    cloud.management.faults.add("POST", "BulkRuns/submit", status=403)
+    with pytest.raises(BusinessFailure, match="AzureML Data Scientist"):
+        cloud.runner.start(graded("a"))
+
+
+# ----------------------------------------------------------------------------------------------------- how runs end
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "advice"),
+    [
+        ("UserError", "The flow's node grade was not found.", "It is the flow's own"),
+        ("UserError", "Not enough quota of StandardEDSv4Family.", "more quota"),
+        ("UserError", "Failed to build image: pip install failed.", "image of the compute session"),
+        ("ServiceError", "Something went wrong.", "Start the chain again"),
+    ],
+)
+def test_a_run_that_failed_as_a_whole_says_why_and_what_to_do(code, message, advice, cloud):
+    cloud.service.fail_next(code, message)
+    run = graded("a")
+    for _ in range(2):
+        with pytest.raises(BusinessFailure, match=advice) as raised:
+            ended(cloud.runner, run)
+        assert message.rstrip(".") in str(raised.value)
+    assert submitted(cloud) == 1
+
+
+def test_a_flow_that_ends_its_process_fails_the_run(cloud):
+    with pytest.raises(BusinessFailure, match="ended unexpectedly with exit code 9"):
+        ended(cloud.runner, graded("a", "the end"))
+
+
+def test_a_run_is_cancelled_once_and_again_without_harm(cloud):
+    cloud.service.hold()
+    cloud.runner.start(run := graded("a"))
+    for _ in range(2):
+        cloud.another_process().cancel(run.name)
+    assert cloud.runner.look(run.name).status is RunStatus.CANCELLED
+    assert len(cloud.management.seen("POST", "/cancel$")) == 1
+    cloud.runner.cancel("never-started")
+
+
+def test_runs_that_ended_and_were_not_fetched_are_told_until_they_are(cloud):
+    cloud.service.hold()
+    waiting = graded("a", tags=TAGS | {"genaiops_cell": "1"})
+    cloud.runner.start(waiting)
+    assert list(cloud.another_process().ended_unnoticed()) == []
+    cloud.service.release()
+    assert until(lambda: list(cloud.another_process().ended_unnoticed())) == [waiting.tags]
+    assert cloud.runner.look(waiting.name).status is RunStatus.COMPLETED
+    assert list(cloud.another_process().ended_unnoticed()) == []
+
+
+def test_of_many_open_runs_every_one_is_asked_for_in_time(cloud):
+    cloud.service.hold()
+    cloud.runner.start(graded("a", tags=TAGS))
+    (note,) = [info.name for info in cloud.blobs.list("runs") if not info.name.startswith("open/")]
+    for number in range(200):  # noted and never submitted
+        for prefix in ("", "open/"):
+            cloud.blobs.write("runs", f"{prefix}run-{number}.json", cloud.blobs.read("runs", note))
+    process = cloud.another_process()
+    counts = [len(list(process.ended_unnoticed())) for _ in range(4)]
+    assert max(counts) <= 64
+    assert sum(counts) >= 200, "each was told within four sweeps"
+
+
+def test_events_tell_of_every_run_with_its_tags(cloud):
+    events: list[dict[str, Any]] = []
+    cloud.service.on_run_event = events.append
+    ended(cloud.runner, graded("a", tags=TAGS))
+    kinds = [(e["eventType"].rpartition(".")[2], e["data"].get("runStatus")) for e in events]
+    assert kinds == [
+        ("RunStatusChanged", "Preparing"),
+        ("RunStatusChanged", "Running"),
+        ("RunStatusChanged", "Completed"),
+        ("RunCompleted", None),
+    ]
+    assert all(event["data"]["runTags"] == TAGS for event in events)
