@@ -1,7 +1,7 @@
 """Messages per second through Microsoft's SDK to the test broker, beside the local bus, and how long one is on its way.
 
-`python -m benchmarks.messages [--seconds 5]`: each figure is measured for so long. The broker is a process of its own on
-the loopback interface: what is measured is the SDK, the adapter and the broker, not a network, and not Service Bus.
+`python -m benchmarks.messages [--seconds 5]`: each figure is measured for so long. The broker is a process of its own
+on the loopback interface: what is measured is the SDK, the adapter and the broker, not a network, and not Service Bus.
 """
 
 from __future__ import annotations

@@ -36,8 +36,9 @@ class Timing:
     """The longest of these waits."""
     try_s: float = 20
     """How long one try may take, the opening of a connection included."""
-    socket_s: float = 0.2
-    """How long the SDK blocks on a socket before it looks around; it holds up nothing that arrives."""
+    socket_s: float = 0.1
+    """How long the SDK blocks on a socket before it looks around. Its keep-alive threads hold the socket for so long,
+    every few seconds: a message may be late by it; each look costs a little of the processor."""
 
 
 TIMING: Final = Timing()
