@@ -91,10 +91,9 @@ BLOB_STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BlobStore]] = {
 }
 
 
-def _azure_registry(request: pytest.FixtureRequest, clock: ManualClock) -> Registry:
+def _azure_registry(request: pytest.FixtureRequest, clock: ManualClock) -> AzureRegistry:
     """azure-ai-ml against the stand-in of the management APIs."""
-    request.getfixturevalue("management")
-    return AzureRegistry(request.getfixturevalue("workspace"), MemoryBlobStore(), clock)
+    return request.getfixturevalue("azure_registry")
 
 
 REGISTRIES: dict[str, Callable[[pytest.FixtureRequest, ManualClock], Registry]] = {
@@ -138,6 +137,25 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
 @pytest.fixture(params=REGISTRIES)
 def registry(request: pytest.FixtureRequest, clock: ManualClock) -> Registry:
     return REGISTRIES[request.param](request, clock)
+
+
+@pytest.fixture
+def turn_blobs() -> MemoryBlobStore:
+    """Where processes of one installation take their turns in the Azure registry."""
+    return MemoryBlobStore()
+
+
+@pytest.fixture
+def open_azure_registry(
+    management: Management, workspace: Workspace, turn_blobs: MemoryBlobStore, clock: ManualClock
+) -> Callable[..., AzureRegistry]:
+    """Opens the registry as one more process of the installation would, against a stand-in that holds nothing yet."""
+    return lambda **more: AzureRegistry(workspace, turn_blobs, clock, **more)
+
+
+@pytest.fixture
+def azure_registry(open_azure_registry: Callable[..., AzureRegistry]) -> AzureRegistry:
+    return open_azure_registry()
 
 
 @pytest.fixture(scope="session")
