@@ -60,6 +60,8 @@ def _other(error: Exception, where: Namespace, queue: str) -> GenAIOpsError:
 
     # What the SDK cannot name it wraps.
     inner = getattr(error, "inner_exception", None)
+    if isinstance(inner, GenAIOpsError):
+        return inner  # the credential's own, on its way through the SDK
     if isinstance(inner, ClientAuthenticationError):
         return _refused(where, queue, inner)
     if _needs_no_sessions(error):
