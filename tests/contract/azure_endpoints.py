@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.identity import ManagedIdentityCredential
 
@@ -20,6 +21,7 @@ from tests.contract.azure_workspace import azure_settings
 from tests.servers.identity import IdentityEndpoint
 from tests.servers.management import Management
 from tests.servers.management.running import CannotStart, Function, Running, Start
+from tests.servers.proxy import Proxy
 
 BROKEN = "No module named 'a_package_that_is_not_installed'"
 
@@ -46,6 +48,7 @@ class AzureWorld:
 def azure_endpoints_on(
     management: Management,
     identity: IdentityEndpoint,
+    storage: Proxy,
     *,
     default: str | None = None,
     options: Mapping[str, object] | None = None,
@@ -53,11 +56,11 @@ def azure_endpoints_on(
     retries: int = 3,
 ) -> Iterator[AzureWorld]:
     """Endpoints of a process that has just started, of a management API that has nothing in it yet."""
-    del identity  # its variables are set: the credential finds it
+    del identity, storage  # their variables are set: credential and SDK find them
     management.reset()
     management.operations.looks = looks
     blobs = MemoryBlobStore()
-    management.online_endpoints.serve = lambda start: container(blobs, start)
+    management.online_endpoints.serve = lambda start: container(management, start)
     yield AzureWorld(opened(management, blobs, default=default, options=options, retries=retries), blobs, management)
     management.online_endpoints.close()
 
@@ -69,11 +72,12 @@ def opened(
     default: str | None = None,
     options: Mapping[str, object] | None = None,
     retries: int = 3,
+    workspace: Workspace | None = None,
 ) -> Endpoints:
     """The endpoints as one more process sees them."""
     settings, credential = azure_settings(management), ManagedIdentityCredential()
-    workspace = Workspace(settings, credential, retries=retries)
-    endpoints = azure_endpoints(settings, credential, workspace, blobs, ManualClock())
+    workspace = workspace or Workspace(settings, credential, retries=retries)
+    endpoints = azure_endpoints(settings, credential, workspace, blobs, ManualClock(), retries=retries)
     return _WithTarget(endpoints, DeploymentTarget(default, options or {})) if default is not None else endpoints
 
 
@@ -91,14 +95,17 @@ class _WithTarget:
         return getattr(self._endpoints, name)
 
 
-def container(blobs: BlobStore, start: Start) -> Running:
+def container(management: Management, start: Start) -> Running:
     """A function in place of what the context builds; it is told by the manifest of the image what to answer."""
-    tag = start.context.rstrip("/").rpartition("/")[2]
-    served = json.loads(blobs.read("contexts", f"{tag}/app/served.json"))
-    if any(b"a_package_that_is_not_installed" in blobs.read("contexts", name) for name in _code(blobs, tag)):
+    address = urlsplit(start.context).path.lstrip("/")
+    blobs = management.storage.of(address.partition("/")[0])
+    files = {
+        name.removeprefix(prefix): blob.content
+        for name, blob in blobs.items()
+        if name.startswith(prefix := address.partition("/")[2])
+    }
+    assert "Dockerfile" in files, f"{start.context} is no build context: {sorted(files)[:5]}"
+    served = json.loads(files["app/served.json"])
+    if any(b"a_package_that_is_not_installed" in files[name] for name in files if name.startswith("app/use-case/")):
         raise CannotStart(BROKEN)
     return Function(lambda payload: echo(payload, served["variants"], served["parameters"]))
-
-
-def _code(blobs: BlobStore, tag: str) -> list[str]:
-    return [blob.name for blob in blobs.list("contexts", f"{tag}/app/use-case/") if blob.name.endswith(".py")]

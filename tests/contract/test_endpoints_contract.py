@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,14 +41,17 @@ def _local(home: Path, request: pytest.FixtureRequest) -> Iterator[Endpoints]:
 
 def _managed(home: Path, request: pytest.FixtureRequest) -> Iterator[Endpoints]:
     """azure-ai-ml against the stand-in of the management APIs, where a Python function answers for a container."""
-    with azure_endpoints_on(request.getfixturevalue("management_server"), request.getfixturevalue("identity")) as azure:
+    with azure_endpoints_on(*_azure(request)) as azure:
         yield azure.endpoints
 
 
 def _kubernetes(home: Path, request: pytest.FixtureRequest) -> Iterator[Endpoints]:
-    server, identity = request.getfixturevalue("management_server"), request.getfixturevalue("identity")
-    with azure_endpoints_on(server, identity, default=KUBERNETES, options={"COMPUTE_NAME": "cluster"}) as azure:
+    with azure_endpoints_on(*_azure(request), default=KUBERNETES, options={"COMPUTE_NAME": "cluster"}) as azure:
         yield azure.endpoints
+
+
+def _azure(request: pytest.FixtureRequest) -> tuple[Any, Any, Any]:
+    return tuple(request.getfixturevalue(name) for name in ("management_server", "identity", "workspace_storage"))
 
 
 ADAPTERS = {"memory": _memory, "local": _local, "azure-managed": _managed, "azure-kubernetes": _kubernetes}

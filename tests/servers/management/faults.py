@@ -75,11 +75,13 @@ class Faults:
         code: str = "",
         times: int = 1,
         retry_after: float | None = None,
+        skip: int = 0,
         moment: Moment = Moment.BEFORE,
     ) -> None:
-        """Answer with this status; AFTER: the request took effect all the same."""
+        """Answer with this status, after `skip` requests that pass; AFTER: the request took effect all the same."""
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
-        self._plan(Fault(method, path, times, status, code or CODES.get(status, "Error"), headers, moment))
+        code = code or CODES.get(status, "Error")
+        self._plan(Fault(method, path, times, status, code, headers, moment, skip=skip))
 
     def cut(
         self, method: str = "", path: str = "", *, times: int = 1, skip: int = 0, moment: Moment = Moment.BEFORE

@@ -58,7 +58,7 @@ def azure_endpoints(
     images = RegistryImages(azure, credential, retries=retries)
     builder = images if azure.container_registry is not None else None
     targets: dict[str, Target] = {
-        kind: OnlineEndpoints(kind, workspace, manager, credential, blobs, clock, builder=builder)
+        kind: OnlineEndpoints(kind, workspace, manager, credential, clock, builder=builder)
         for kind in (MANAGED, KUBERNETES)
     }
     targets[CLUSTER] = ClusterTarget(images, lambda options: ClusterApi(options, credential))

@@ -108,7 +108,9 @@ class AzureEndpoints:
             is_so = dict(seen.traffic if seen is not None else {}) == shares
             asked = None if is_so and not (seen is not None and seen.is_changing) else WantedTraffic(split=shares)
             record = self._records.update(endpoint, lambda before: wishes.with_traffic(before, asked))
-        self._drive_traffic(target, record)
+            self._drive_traffic(target, record, may_fail=False)
+        else:
+            self._drive_traffic(target, record)
 
     def invoke(self, endpoint: str, payload: Mapping[str, object], deployment: str | None = None) -> Invocation:
         """Score one request, through the split or on the named deployment. See the port."""
@@ -189,8 +191,10 @@ class AzureEndpoints:
             self._records.update(record.name, lambda before: wishes.replace(before, begun))
         return seen
 
-    def _drive_traffic(self, target: Target, record: EndpointRecord) -> None:
+    def _drive_traffic(self, target: Target, record: EndpointRecord, *, may_fail: bool = True) -> None:
         """Bring the split that was asked for, if there is one, nearer to what the platform has.
+
+        What has failed may be deployed anew: only when it is asked again does a split that names it fail (`may_fail`).
 
         Raises:
             BusinessFailure: it never will be that; then it is no longer asked for.
@@ -204,7 +208,7 @@ class AzureEndpoints:
         if holds(record, seen) or seen is None:
             self._settle(record, asked, None)
         elif not asked.begun:
-            self._shift(target, record, asked, seen)
+            self._shift(target, record, asked, seen, may_fail=may_fail)
         elif not seen.is_changing:
             # It was accepted, and is not what the platform has: it failed, or somebody has changed it there since.
             self._settle(record, asked, None)
@@ -213,10 +217,12 @@ class AzureEndpoints:
                 f"{dict(seen.traffic)}: look at the endpoint in the portal, and run the chain again."
             )
 
-    def _shift(self, target: Target, record: EndpointRecord, asked: WantedTraffic, seen: SeenEndpoint) -> None:
+    def _shift(
+        self, target: Target, record: EndpointRecord, asked: WantedTraffic, seen: SeenEndpoint, *, may_fail: bool
+    ) -> None:
         states = {name: each.state for name in asked.split if (each := _seen(seen, name)) is not None}
         failed = sorted(name for name, state in states.items() if state is DeploymentState.FAILED)
-        if failed:
+        if failed and may_fail:
             self._settle(record, asked, None)
             raise BusinessFailure(
                 f"The traffic of endpoint {record.name!r} cannot go to {', '.join(failed)}, which has failed."

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import shared
@@ -52,6 +53,9 @@ RUN ["/venv/bin/python", "-m", "pip", "install", "--constraint", "/build/constra
 """
 _INERT_FOLDERS: Final = ("configs", "data", "environment", "notebooks", "tests")
 """Of a use case: what its flows open there they name in their code, and then it is taken along."""
+_one_at_a_time: Final = Lock()
+"""Modules are parsed for what they import, and Python 3.11 may fail to parse in two threads at once (`SystemError: AST
+constructor recursion depth mismatch`, https://github.com/python/cpython/issues/106905)."""
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+==[^\s;\\]+(?: ; [^\\\n]+?)?)\s*\\?$", re.MULTILINE)
 
 
@@ -110,6 +114,11 @@ def image_context(spec: DeploymentSpec) -> ImageContext:
     """
     if not spec.flow.is_dir():
         raise BusinessFailure(f"Flow folder {spec.flow} does not exist: deploy the folder that holds {spec.flow_file}.")
+    with _one_at_a_time:
+        return _context(spec)
+
+
+def _context(spec: DeploymentSpec) -> ImageContext:
     root = _root(spec)
     flow = spec.flow.resolve().relative_to(root).as_posix()
     within = f"{USE_CASE}/{flow}" if flow != "." else USE_CASE

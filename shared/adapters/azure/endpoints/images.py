@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from shared.adapters.azure.endpoints.connection_references import described
-from shared.adapters.azure.endpoints.image_context import ImageContext
-from shared.errors import Conflict
-from shared.ports import BlobStore, DeploymentSpec, DeploymentState
-
-CONTEXTS: Final = "contexts"
-"""Container of build contexts; the workspace's identity needs Storage Blob Data Reader there."""
+from shared.ports import DeploymentSpec, DeploymentState
 
 
 class Images(Protocol):
@@ -33,16 +28,3 @@ class Images(Protocol):
 def for_platform(spec: DeploymentSpec) -> DeploymentSpec:
     """The deployment for a platform that gives the container its connections as variables, value by value."""
     return replace(spec, connection_specs=described(spec.connection_specs))
-
-
-def upload(blobs: BlobStore, blob_service: str, context: ImageContext) -> str:
-    """Put the context into blob storage, for Azure ML to build from; its address, which ends with a slash.
-
-    What lies there under a digest is never written again, except by a caller who finishes a broken upload.
-    """
-    for name, content in sorted(context.files.items()):
-        try:
-            blobs.write(CONTEXTS, f"{context.tag}/{name}", content, if_absent=True)
-        except Conflict:
-            continue
-    return f"{blob_service}/{CONTEXTS}/{context.tag}/"

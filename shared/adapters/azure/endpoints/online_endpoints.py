@@ -7,15 +7,17 @@ autoscale setting → READY. A 409, since another operation is running, means: a
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.azure.arm import ResourceManager
 from shared.adapters.azure.endpoints import autoscale, images, scoring, unpolled
 from shared.adapters.azure.endpoints.failures import reason_of
-from shared.adapters.azure.endpoints.image_context import image_context
+from shared.adapters.azure.endpoints.image_context import ImageContext, image_context
 from shared.adapters.azure.endpoints.metrics import Measured, measured
 from shared.adapters.azure.endpoints.online_entities import (
     INFERENCE,
@@ -34,7 +36,7 @@ from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeploy
 from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint
 from shared.adapters.azure.machine_learning.client import Workspace
 from shared.errors import BusinessFailure, Conflict, NotFound, Transient
-from shared.ports import BlobStore, Clock, DeploymentSpec, DeploymentState, Invocation
+from shared.ports import Clock, DeploymentSpec, DeploymentState, Invocation
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -57,7 +59,6 @@ class OnlineEndpoints:
         workspace: with its clients.
         manager: Azure Resource Manager, for autoscale and counts.
         credential: the process's, for scoring by identity.
-        blobs: for build contexts.
         clock: for the span of counts.
         builder: builds images into the registry of the settings; None: Azure ML builds them from their context.
         timeout_s: for a scoring request.
@@ -69,7 +70,6 @@ class OnlineEndpoints:
         workspace: Workspace,
         manager: ResourceManager,
         credential: TokenCredential,
-        blobs: BlobStore,
         clock: Clock,
         *,
         builder: images.Images | None = None,
@@ -79,7 +79,6 @@ class OnlineEndpoints:
         self._workspace = workspace
         self._manager = manager
         self._credential = credential
-        self._blobs = blobs
         self._clock = clock
         self._builder = builder
         self._timeout_s = timeout_s
@@ -107,10 +106,7 @@ class OnlineEndpoints:
             return prepared | dict(self._builder.begin(spec, wanted.options))
         with self._workspace.errors():
             if self._environment(context.tag) is None:
-                from azure.ai.ml.entities import BuildContext
-
-                address = images.upload(self._blobs, self._workspace.azure.blob_service, context)
-                self._register(context.tag, build=BuildContext(path=address, dockerfile_path="Dockerfile"))
+                self._upload(context)
         return prepared
 
     def advance(self, record: EndpointRecord, wanted: WantedDeployment) -> SeenDeployment:
@@ -310,6 +306,15 @@ class OnlineEndpoints:
             return self._workspace.client().environments.get(ENVIRONMENT, tag)
         except ResourceNotFoundError:
             return None
+
+    def _upload(self, context: ImageContext) -> None:
+        """Into the workspace's blob store, from where Azure ML builds; files that lie there already are left alone."""
+        from azure.ai.ml.entities import BuildContext
+
+        with tempfile.TemporaryDirectory() as folder:
+            context.write(Path(folder, "context"))
+            path = str(Path(folder, "context"))
+            self._register(context.tag, build=BuildContext(path=path, dockerfile_path="Dockerfile"))
 
     def _register(self, tag: str, **source: Any) -> None:
         from azure.ai.ml.entities import Environment
