@@ -229,8 +229,9 @@ def test_a_flex_flow_is_served_without_prompt_flow(problems: Built, stand_in: St
 def test_a_connection_that_is_missing_makes_it_unready_and_nothing_stands_in(problems: Built) -> None:
     with Container(problems, {"HOUSE": "red"}) as container:
         assert container.until("/health", 200) == {"status": "Healthy"}
-        told = container.until("/ready", 503)["error"]["message"]
-        assert "aoai: api_key of the connection 'aoai'" in told
+        refused = container.until("/ready", 503)["error"]
+        assert refused["code"] == "CannotServe", "it will not pass by itself"
+        assert "aoai: api_key of the connection 'aoai'" in refused["message"]
         assert container.ask("POST", "/score", {"problem": "1 + 1"})[0] == 503
         assert container.stop() == 0
 

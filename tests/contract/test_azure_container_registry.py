@@ -54,7 +54,7 @@ def test_a_build_is_begun_and_never_waited_for(images: RegistryImages, managemen
     assert not management.seen("GET", r"/runs/")
     assert [images.look(begun)[0] for _ in range(3)] == [CREATING, CREATING, READY]
     assert images.look(begun) == (READY, begun["image"])
-    assert registry.images == {f"served-flows:{context.tag}"}
+    assert registry.images == {f"served-flows:{context.tag}": context.archive()}
     assert management.unknown == []
 
 

@@ -1,7 +1,8 @@
 """In front of a flow's web app in a container: health and readiness, the limit on work at once, and the request log.
 
     GET  /health   200 while the process lives: a host that gets no answer starts it again
-    GET  /ready    200 once the flow is loaded with its connections; before, and while it stops, 503 with the reason
+    GET  /ready    200 once the flow is loaded with its connections; else 503 with the reason: `NotReady` may pass,
+                   `CannotServe` (it lacks a connection, or the flow cannot be loaded) does not
     POST /score    the flow; 503 while it is not loaded, or where too many requests wait already
 
 Every answer is JSON; errors are `{"error": {"code": …, "message": …}}`, as the flow's app has them.
@@ -19,6 +20,8 @@ from typing import Any, Final
 
 from shared.adapters.serving.json_lines import JsonLines
 
+NOT_READY: Final = "NotReady"
+CANNOT_SERVE: Final = "CannotServe"
 DEPLOYMENT_HEADER: Final = "azureml-model-deployment"
 """In an answer: the deployment that gave it. Azure ML has the same header."""
 _TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -36,6 +39,7 @@ class Front:
         self._concurrency = concurrency
         self._app: App | None = None
         self._not_ready = "the flow is being loaded"
+        self._code = NOT_READY
         self._changed = Condition()
         self._at_work = 0
         self._waiting = 0
@@ -49,9 +53,9 @@ class Front:
         """The flow is loaded."""
         self._app, self._not_ready = app, ""
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: str, code: str = NOT_READY) -> None:
         """From now on it is not ready, for this reason. What can be scored still is."""
-        self._not_ready = reason
+        self._not_ready, self._code = reason, code
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         start = time.perf_counter()
@@ -82,7 +86,7 @@ class Front:
                 return _json(start_response, HTTPStatus.OK, {"status": "Healthy"})
             case "GET" | "HEAD", "/ready":
                 if self._not_ready:
-                    return refused(start_response, HTTPStatus.SERVICE_UNAVAILABLE, "NotReady", self._not_ready)
+                    return refused(start_response, HTTPStatus.SERVICE_UNAVAILABLE, self._code, self._not_ready)
                 return _json(start_response, HTTPStatus.OK, {"status": "Ready"})
             case "POST", "/score":
                 return self._scored(environ, start_response)
@@ -96,7 +100,7 @@ class Front:
     def _scored(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         app = self._app
         if app is None:
-            return refused(start_response, HTTPStatus.SERVICE_UNAVAILABLE, "NotReady", self._not_ready)
+            return refused(start_response, HTTPStatus.SERVICE_UNAVAILABLE, self._code, self._not_ready)
         with self._changed:
             if self._at_work >= self._concurrency:
                 if self._waiting >= self._concurrency:

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Final, NoReturn
 
 from shared.adapters.serving.apps import ServedFlow, app_of
-from shared.adapters.serving.front import Front
+from shared.adapters.serving.front import CANNOT_SERVE, Front
 from shared.adapters.serving.json_lines import JsonLines
 from shared.adapters.serving.web import WebServer
 
@@ -53,14 +53,14 @@ def run(served: ServedFlow | str, environment: Mapping[str, str], settings: Serv
     os.environ.clear()
     os.environ.update(environment)
     if isinstance(served, str):
-        front.refuse(served)
+        front.refuse(served, CANNOT_SERVE)
         log("error", f"not ready: {served}")
     else:
         try:
             front.serve(app_of(served))
         except BaseException as error:  # flow code may raise anything, SystemExit too
             reason = f"the flow cannot be loaded: {type(error).__name__}: {error}"[:_REASON_CHARACTERS]
-            front.refuse(log.shown(reason))
+            front.refuse(log.shown(reason), CANNOT_SERVE)
             log("error", reason)
         else:
             log("info", "ready")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import shared
@@ -12,7 +13,8 @@ _PACKAGE = "shared"
 _ROOT = Path(shared.__file__).parent.parent
 
 
-def sources(module: str) -> dict[str, Path]:
+@cache
+def sources(module: str) -> Mapping[str, Path]:
     """Path in this program's folder → file, of a module and of all that it imports, directly or not, anywhere in them.
 
     Imports for the type checker alone do not count.

@@ -23,6 +23,7 @@
 | `monitor.py` | Azure Monitor: metrics of online endpoints, autoscale settings |
 | `registries.py` | a shared registry: discovery, import from the workspace, what was imported |
 | `container_registry.py` | a container registry's tasks: uploads of contexts, runs, logs |
+| `web_apps.py` | App Service: web apps, slots, routing rules, and the hosts of both |
 
 To add a service, write a file with a class of this shape, and give it a line in `Management` and in the table above:
 
@@ -54,6 +55,7 @@ need no bearer token; a scoring address is one whose handler checks `request.hea
 from __future__ import annotations
 
 import ssl
+from contextlib import ExitStack
 
 from tests.servers.management.compute import Compute
 from tests.servers.management.container_registry import ContainerRegistries
@@ -68,6 +70,7 @@ from tests.servers.management.prompt_flow import PromptFlow
 from tests.servers.management.registries import Registries
 from tests.servers.management.server import LoggedRequest, ManagementServer
 from tests.servers.management.storage import WorkspaceBlobs
+from tests.servers.management.web_apps import WebApps
 from tests.servers.management.workspace import WORKSPACE_PATH, Workspaces
 
 __all__ = ["LoggedRequest", "Management", "Moment"]
@@ -79,11 +82,14 @@ class Management(ManagementServer):
     def __init__(self, certificate: ssl.SSLContext, *, port: int = 0, page_size: int = 100) -> None:
         super().__init__(certificate, port=port, page_size=page_size)
         self.compute = Compute()
+        self._certificate = certificate
+        self._hosts = ExitStack()
         self.reset()
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
         self.compute.close()
+        self._hosts.close()
 
     def reset(self) -> None:
         """Begin anew: nothing registered, no faults, no log; for the next test. The address stays."""
@@ -99,12 +105,16 @@ class Management(ManagementServer):
         self.use(self.models.routes(WORKSPACE_PATH))
         self.environments = Environments(self, self.workspace)
         self.online_endpoints = OnlineEndpoints(self, self.operations, self.workspace, self.environments)
+        self.container_registry = ContainerRegistries(self)
+        self.use(self.container_registry.routes())
+        self._hosts.close()
+        self.web_apps = WebApps(self, self.operations, self.container_registry, self._certificate)
+        self._hosts.callback(self.web_apps.close)
+        self.use(self.web_apps.routes())
         self.monitor = Monitor(self.online_endpoints.counted)
         self.use(self.environments.routes())
         self.use(self.online_endpoints.routes())
         self.use(self.monitor.routes())
-        self.container_registry = ContainerRegistries(self)
-        self.use(self.container_registry.routes())
         self.storage = WorkspaceBlobs(self.workspace)
         self.prompt_flow = PromptFlow(self, self.storage, self.compute)
         self.use(self.prompt_flow.routes())

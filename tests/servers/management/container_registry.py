@@ -37,8 +37,8 @@ class ContainerRegistries:
         self.ending = "Failed"
         self.runs: dict[str, dict[str, Any]] = {}
         self.sources: dict[str, bytes] = {}
-        self.images: set[str] = set()
-        """`repository:tag` of each image that was pushed."""
+        self.images: dict[str, bytes] = {}
+        """`repository:tag` of each image that was pushed → the archive that it was built of."""
         self._logs: dict[str, str] = {}
 
     def routes(self) -> Iterable[Route]:
@@ -94,6 +94,7 @@ class ContainerRegistries:
             },
             "left": self.looks,
             "problem": problem,
+            "archive": archive,
             "image": {"registry": LOGIN_SERVER, "repository": repository, "tag": tag},
         }
         self._advance(self.runs[run], by=0)
@@ -129,7 +130,7 @@ class ContainerRegistries:
         else:
             properties["status"] = "Succeeded"
             properties["outputImages"] = [image]
-            self.images.add(f"{image['repository']}:{image['tag']}")
+            self.images[f"{image['repository']}:{image['tag']}"] = run["archive"]
             self._logs[run["name"]] = "Run ID was successful"
 
     def _log_address(self, request: Request) -> Response:
