@@ -45,6 +45,7 @@ class AzureBlobStore:
         credential: who asks; it needs the role Storage Blob Data Contributor.
         patience: how long a service that does not answer is waited for.
         append_blocks: blocks of an append blob after which it gets a further part.
+        page: blobs of one page of a listing.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class AzureBlobStore:
         *,
         patience: Patience | None = None,
         append_blocks: int = BLOCKS,
+        page: int = PAGE,
     ) -> None:
+        self._page = page
         self._service = BlobService(service_url, credential, patience or Patience())
         self._appender = Appender(self._service, append_blocks)
         self._links = Links(self._service)
@@ -98,7 +101,8 @@ class AzureBlobStore:
 
         Raises:
             Conflict: `if_match` is not the blob's ETag, or `if_absent` and the blob exists.
-            Transient: the service did not answer; unless the write has a condition, it may have been done.
+            Transient: the service did not answer, in which case the write may have been done; or somebody else wrote
+                the blob while a long content was sent, and nothing was changed.
         """
         check_names(container, name)
         from azure.core import MatchConditions
@@ -111,9 +115,9 @@ class AzureBlobStore:
             conditions = {"etag": if_match, "match_condition": MatchConditions.IfNotModified, "metadata": {MARK: mark}}
         try:
             return upload(self._service, container, name, content, lambda: self._errors(container, name), conditions)
-        except (Conflict, NotFound):
+        except (Conflict, NotFound) as error:
             if not conditions:
-                raise
+                raise Transient(f"{error} Try again.") from error
             with self._errors(container, name):
                 found = self._service.properties(container, name)
             if found is not None and (found.metadata or {}).get(MARK) == mark:
@@ -195,7 +199,8 @@ class AzureBlobStore:
     def _listed(self, container: str, prefix: str) -> Iterator[BlobInfo]:
         from azure.core.exceptions import ResourceNotFoundError
 
-        pages = self._service.container(container).list_blobs(name_starts_with=prefix or None, results_per_page=PAGE)
+        there = self._service.container(container)
+        pages = there.list_blobs(name_starts_with=prefix or None, results_per_page=self._page)
         with self._service.errors(f"The container {container}"):
             try:
                 for found in pages:

@@ -70,6 +70,8 @@ class Appender:
         what = f"The blob {container}/{name}"
         with self._service.errors(what):
             end = self._known(container, name) or self._look(container, name)
+            if not content:
+                return  # the service takes no empty block
             others, faults = 0, 0
             while True:
                 if end.blocks >= self._blocks:

@@ -14,15 +14,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from shared.adapters.azure.errors import translated
-from shared.errors import BusinessFailure, Transient
+from shared.errors import BusinessFailure, Conflict, Transient
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.storage.blob import BlobClient, BlobProperties, BlobServiceClient, ContainerClient
 
 ROLE: Final = "Storage Blob Data Contributor"
-CHUNK: Final = 8 * 1024 * 1024
-"""Bytes that a download fetches, and an upload sends, at a time: what a stream of any length costs in memory."""
+CHUNK: Final = 4 * 1024 * 1024
+"""Bytes that a download fetches, and an upload sends, at a time. A stream of any length costs a few times that."""
 CONNECTIONS: Final = 64
 """Kept open at the same time. requests keeps 10, and makes and drops the others: each with a TLS handshake."""
 
@@ -82,6 +82,9 @@ class BlobService:
                 match code_of(error):
                     case "ContainerBeingDeleted":
                         raise Transient(f"{what} in {self.url}: its container is being deleted. Try again.") from error
+                    case "InvalidBlockList":
+                        # Whoever commits first ends all other uploads of that blob: the service drops their blocks.
+                        raise Conflict(f"{what} in {self.url} was written by somebody else meanwhile.") from error
                     case "InvalidBlobType":
                         raise BusinessFailure(
                             f"{what} in {self.url} is of another kind: a blob is written or appended to, never both."

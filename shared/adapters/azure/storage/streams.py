@@ -61,7 +61,7 @@ def upload(
     """Write a blob under these conditions; returns its ETag. Raises what `content` raises, and as `errors` says.
 
     Short content goes in one request. Longer content is staged in blocks that nobody sees, and becomes the blob when
-    their list is committed, under the conditions; 50,000 blocks of `CHUNK` are 390 GB. What is not committed is
+    their list is committed, under the conditions; 50,000 blocks of `CHUNK` are 195 GB. What is not committed is
     dropped by the service after a week (https://learn.microsoft.com/rest/api/storageservices/put-block).
     """
     from azure.storage.blob import BlobBlock
