@@ -148,12 +148,22 @@ def test_an_archived_version_is_in_no_list_and_never_the_latest_but_still_known(
     assert azure_registry.register(new("c"))[0].version == "3"
 
 
-def test_the_number_of_a_deleted_version_is_never_asked_for_again(azure_registry, management):
-    azure_registry.register(new("a"))
-    azure_registry.register(new("b"))
-    del management.data_assets.containers["tickets--train"].versions["2"]
-    assert azure_registry.register(new("c"))[0].version == "3"
-    assert versions(azure_registry) == ["1", "3"]
+def test_the_numbers_of_deleted_versions_are_never_asked_for_again(azure_registry, management):
+    for content in "abcd":
+        azure_registry.register(new(content))
+    for number in ("2", "3", "4"):
+        del management.data_assets.containers["tickets--train"].versions[number]
+    assert azure_registry.register(new("e"))[0].version == "5"
+    assert versions(azure_registry) == ["1", "5"]
+
+
+def test_a_list_that_lags_behind_leads_to_no_second_version_and_overwrites_none(azure_registry, management):
+    first, _ = azure_registry.register(new("a"))
+    management.data_assets.unlisted.add(("tickets--train", "1"))
+    assert azure_registry.register(new("a")) == (first, False)
+    assert azure_registry.register(new("b"))[0].version == "2"
+    management.data_assets.unlisted.clear()
+    assert [asset.content_hash[0] for asset in azure_registry.list(DATA, "tickets.train")] == ["a", "b"]
 
 
 def test_a_data_asset_that_somebody_registered_by_hand_can_be_used(azure_registry, workspace):
@@ -174,7 +184,7 @@ def test_a_data_asset_that_somebody_registered_by_hand_can_be_used(azure_registr
     ]  # fmt: skip
     with pytest.raises(NotFound, match="whole numbers"):
         azure_registry.get(DATA, "by-hand", "today")
-    with pytest.raises(NotFound, match=r"not in the storage account.*assets register"):
+    with pytest.raises(BusinessFailure, match=r"not in the storage account.*assets register"):
         azure_registry.get(DATA, "elsewhere")
 
 

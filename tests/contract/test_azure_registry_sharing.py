@@ -34,10 +34,10 @@ def versions(registry: AzureRegistry, kind: AssetKind = DATA, name: str = "ticke
     return [asset.version for asset in registry.list(kind, name)]
 
 
-def sharing_workspace(management: Management) -> Workspace:
+def sharing_workspace(management: Management, name: str = SHARED) -> Workspace:
     from azure.identity import ManagedIdentityCredential
 
-    return Workspace(azure_settings(management, registry=SHARED), ManagedIdentityCredential())
+    return Workspace(azure_settings(management, registry=name), ManagedIdentityCredential())
 
 
 @pytest.fixture
@@ -124,6 +124,22 @@ def test_a_shared_registry_that_does_not_let_the_app_in_is_named_with_the_role(s
         sharing.promote(MODEL, "tickets", "1", "prod")
     sharing.promote(MODEL, "tickets", "1", "prod")
     assert list(management.registries.models.containers["tickets"].versions) == ["1"]
+
+
+def test_a_registry_that_does_not_exist_is_named_with_its_setting(azure_registry, management, turn_blobs, clock):
+    azure_registry.register(new("a", MODEL, "tickets"))
+    lost = AzureRegistry(sharing_workspace(management, "not-there"), turn_blobs, clock)
+    with pytest.raises(BusinessFailure, match="registry 'not-there' does not exist: correct GENAIOPS_ML_REGISTRY"):
+        lost.promote(MODEL, "tickets", "1", "prod")
+
+
+def test_an_archived_version_stays_archived_when_the_stage_moves(azure_registry, workspace):
+    for content in "ab":
+        azure_registry.register(new(content, MODEL, "tickets"))
+    azure_registry.promote(MODEL, "tickets", "1", "prod")
+    workspace.client().models.archive("tickets", "1")
+    azure_registry.promote(MODEL, "tickets", "2", "prod")
+    assert versions(azure_registry, MODEL, "tickets") == ["2"]
 
 
 def test_two_that_share_the_same_version_at_once_share_it_once(sharing, management, turn_blobs, clock):

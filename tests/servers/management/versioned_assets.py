@@ -36,6 +36,8 @@ class VersionedAssets:
         self._uri = uri
         self._check = check
         self.containers: dict[str, Container] = {}
+        self.unlisted: set[tuple[str, str]] = set()
+        """(name, version): those that lists do not show yet, since they lag behind what was written."""
 
     def routes(self, parent: str, put: Callable[[Request], Response] | None = None) -> Iterable[Route]:
         """`put` answers in place of `store`: where creation is a long-running operation."""
@@ -141,6 +143,7 @@ class VersionedAssets:
         shown = [
             version
             for version in reversed(container.versions.values())
+            if (request["name"], version["name"]) not in self.unlisted
             if view == "all" or version["properties"]["isArchived"] == (view == "archivedonly")
         ]
         return self._server.page(request, shown)

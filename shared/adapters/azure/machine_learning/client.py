@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 ROLE: Final = "AzureML Data Scientist"
+REGISTRY_ROLE: Final = "AzureML Registry User"
 CLOUDS: Final = {
     "management.azure.com": "AzureCloud",
     "management.chinacloudapi.cn": "AzureChinaCloud",
@@ -111,7 +112,9 @@ class Workspace:
         from azure.ai.ml import MLClient
 
         options: dict[str, Any] = {**self._options, **self._cloud()}
-        with self.errors():
+        registry = scope.get("registry_name")  # whose address is asked for now
+        title, role = (f"The Azure ML registry {registry!r}", REGISTRY_ROLE) if registry else (self.title, ROLE)
+        with translated(title, role=role):
             return MLClient(
                 self._credential,
                 self.azure.subscription_id,

@@ -21,8 +21,8 @@ from shared.ports import Asset, AssetKind, BlobStore, Clock, NewAsset, stages, w
 
 __all__ = ["AzureRegistry"]
 
-ATTEMPTS: Final = 5
-"""Numbers that are tried before a registration comes back later: each one was taken from outside meanwhile."""
+ATTEMPTS: Final = 25
+"""Numbers that are tried before a registration comes back later: each one was taken meanwhile, or had been deleted."""
 
 
 class AzureRegistry:
@@ -72,32 +72,36 @@ class AzureRegistry:
 
     def _register(self, asset: NewAsset, turn: Turn) -> tuple[Asset, bool]:
         refused = taken = 0
+        deleted = False
         for _ in range(ATTEMPTS):
             there = [version.asset for version in self._versions.all(asset.kind, asset.name, archived=True)]
             for each in there:
                 if each.content_hash == asset.content_hash:
                     return each, False
             number = max([taken, *(int(each.version) for each in there)]) + 1
-            turn.check()
-            try:
-                return self._versions.create(asset, number, self._clock.now()).asset, True
-            except (BusinessFailure, Conflict) as error:
-                if self._is_taken(asset, number):
-                    continue
-                if isinstance(error, BusinessFailure):
-                    raise
-                # Refused twice though nothing is there: the number of a version that was deleted is never given again.
-                taken = number if refused == number else taken
-                refused = number
+            found = self._at(asset, number)  # a list may lag behind what was just written, a version itself does not
+            if found is None:
+                turn.check()
+                try:
+                    return self._versions.create(asset, number, self._clock.now()).asset, True
+                except (BusinessFailure, Conflict) as error:
+                    found = self._at(asset, number)  # did somebody take the number meanwhile?
+                    if found is None and isinstance(error, BusinessFailure):
+                        raise
+            if found is not None and found.content_hash == asset.content_hash:
+                return found, False
+            # Refused twice though nothing is there: the number of a version that was deleted is never given again.
+            deleted = deleted or (found is None and refused == number)
+            if found is not None or deleted:
+                taken = number
+            refused = number
         raise Transient(f"Others keep registering {asset.kind} assets under {asset.name!r}. Try again.")
 
-    def _is_taken(self, asset: NewAsset, number: int) -> bool:
-        """Whether somebody took the number meanwhile: then the request was refused for that."""
+    def _at(self, asset: NewAsset, number: int) -> Asset | None:
         try:
-            self._versions.get(asset.kind, asset.name, str(number))
+            return self._versions.get(asset.kind, asset.name, str(number)).asset
         except NotFound:
-            return False
-        return True
+            return None
 
     def find(self, kind: AssetKind, name: str, content_hash: str) -> Asset | None:
         """The version with this content, if any: archived ones are known, too."""
@@ -151,7 +155,7 @@ class AzureRegistry:
         with self._turns.turn(_key(kind, name)) as turn:
             if version is not None:
                 self._set_stage(self._versions.get(kind, name, version), stage, turn, has=True)
-            for each in list(self._versions.all(kind, name, archived=True)):
+            for each in list(self._versions.all(kind, name, archived=False)):  # writing to an archived one restores it
                 if each.asset.version != version:
                     self._set_stage(each, stage, turn, has=False)
         if version is not None:

@@ -13,11 +13,10 @@ from typing import Any, Final
 
 from shared.adapters.azure.errors import translated
 from shared.adapters.azure.machine_learning import asset_names
-from shared.adapters.azure.machine_learning.client import Workspace
-from shared.errors import Conflict, NotFound, Throttled
+from shared.adapters.azure.machine_learning.client import REGISTRY_ROLE, Workspace
+from shared.errors import BusinessFailure, Conflict, NotFound, Throttled
 from shared.ports import AssetKind
 
-ROLE: Final = "AzureML Registry User"
 PATIENCE_S: Final = 5.0
 """How long a call waits for the copy itself; most of them take longer."""
 LOOK_S: Final = 20.0
@@ -77,7 +76,7 @@ class Sharing:
     def _copy(self, copy: _Copy, kind: AssetKind, name: str, version: str) -> None:
         encoded = asset_names.to_azure(name)
         try:
-            with self._workspace.sharing_client() as client, translated(self._title, role=ROLE):
+            with self._workspace.sharing_client() as client, translated(self._title, role=REGISTRY_ROLE):
                 self._operations(kind, client).share(
                     encoded,
                     version,
@@ -89,9 +88,12 @@ class Sharing:
             copy.failure.append(error)
 
     def _is_there(self, kind: AssetKind, name: str, version: str) -> bool:
-        client = self._workspace.registry_client()
         try:
-            with translated(self._title, role=ROLE):
+            client = self._workspace.registry_client()
+        except NotFound as error:
+            raise BusinessFailure(f"{self._title} does not exist: correct GENAIOPS_ML_REGISTRY. ({error})") from error
+        try:
+            with translated(self._title, role=REGISTRY_ROLE):
                 self._operations(kind, client).get(asset_names.to_azure(name), version)
         except NotFound:
             return False
