@@ -66,13 +66,15 @@ class Receiving:
         Raises:
             Conflict: the queue has sessions and `session_id` is not held (any more) by this consumer.
         """
-        return self._receive(resolve(self._queues, queue), count, self._timing.look_s, session_id)
+        address = resolve(self._queues, queue)
+        found: list[ReceivedMessage] = []
+        while len(found) < count and (message := self._take(address, self._timing.look_s, session_id)):
+            found.append(message)
+        return found
 
     def wait_for_message(self, queue: str, wait_s: float, *, session_id: str | None = None) -> ReceivedMessage | None:
         """Lock and return the next message that is or comes due within `wait_s` seconds. Raises Conflict."""
-        # One at a time: asked for more, the SDK waits 0.2 s for a second one when it has the first.
-        found = self._receive(resolve(self._queues, queue), 1, wait_s, session_id)
-        return found[0] if found else None
+        return self._take(resolve(self._queues, queue), wait_s, session_id)
 
     def accept_session(self, queue: str) -> str | None:
         """Lock and return a session that has a due message and no other consumer; None if there is none."""
@@ -163,11 +165,18 @@ class Receiving:
 
     # ------------------------------------------------------------------------------------------------------- helpers
 
-    def _receive(self, address: Address, count: int, wait_s: float, session_id: str | None) -> list[ReceivedMessage]:
-        def take(receiver: ServiceBusReceiver) -> list[ReceivedMessage]:
+    def _take(self, address: Address, wait_s: float, session_id: str | None) -> ReceivedMessage | None:
+        """The next message.
+
+        One at a time: what is asked for and does not come in time, the broker may still send later, to somebody who
+        does not wait any more, and it is locked until the SDK has noticed and given it back.
+        """
+
+        def take(receiver: ServiceBusReceiver) -> ReceivedMessage | None:
             until = receiver.session.locked_until_utc if address.sessions else None
-            taken = receiver.receive_messages(max_message_count=count, max_wait_time=wait_s)
-            return [self._keep(received(address.name, message, until), message) for message in taken]
+            for taken in receiver.receive_messages(max_message_count=1, max_wait_time=wait_s):
+                return self._keep(received(address.name, taken, until), taken)
+            return None
 
         if address.sessions:
             return self._sessions.use(address, session_id or "", take)
