@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT: Final = "genaiops-served-flow"
 """Name of the environments; their version is the image's tag."""
+COLLECTED: Final = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"
+"""Where azure-ai-ml has data collected by default (`DEFAULT_MDC_PATH`)."""
 _CREATING: Final = DeploymentState.CREATING
 _BUSY: Final = frozenset({"creating", "updating", "deleting"})
 _KNOWN_S: Final = 300.0
@@ -225,8 +227,20 @@ class OnlineEndpoints:
         options = read_options(self._kind, wanted.options)
         environment = f"{self._workspace_id(client)}/environments/{ENVIRONMENT}/versions/{prepared['environment']}"
         deployment = deployment_of(record, wanted, options, environment)
+        self._register_collections(client, deployment)
         began = unpolled.begin_deployment(client, deployment, self._location_of(client))
         return SeenDeployment(_CREATING, "it is being created", began=began)
+
+    def _register_collections(self, client: MLClient, deployment: OnlineDeployment) -> None:
+        """Azure ML writes what it collects below a data asset each, which has to be there."""
+        from azure.ai.ml.entities import Data
+
+        collector = deployment.data_collector
+        for name, collection in (collector.collections if collector is not None else {}).items():
+            asset = f"{deployment.endpoint_name}-{deployment.name}-{name}"
+            path = f"{COLLECTED}/{deployment.endpoint_name}/{deployment.name}/{name}"
+            client.data.create_or_update(Data(name=asset, version="1", path=path))
+            collection.data = f"{self._workspace_id(client)}/data/{asset}/versions/1"
 
     def _replace(self, client: MLClient, record: EndpointRecord, former: OnlineDeployment) -> SeenDeployment:
         if state_of(former.provisioning_state) != "deleting":
