@@ -6,21 +6,17 @@ azure-ai-ml runs whole against the stand-in of the management APIs; tokens come 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.azure.machine_learning import AzureRegistry, Workspace, asset_names, asset_tags
+from shared.adapters.azure.machine_learning import AzureRegistry, asset_names, asset_tags
 from shared.errors import BusinessFailure, NotFound
 from shared.names import ASSET_PATTERN
 from shared.ports import AssetKind, NewAsset
-from tests.contract.azure_workspace import azure_settings
 from tests.servers.management import Management
 
 DATA, MODEL = AssetKind.DATA, AssetKind.MODEL
@@ -186,41 +182,3 @@ def test_a_data_asset_that_somebody_registered_by_hand_can_be_used(azure_registr
         azure_registry.get(DATA, "by-hand", "today")
     with pytest.raises(BusinessFailure, match=r"not in the storage account.*assets register"):
         azure_registry.get(DATA, "elsewhere")
-
-
-# The process
-
-
-def test_neither_the_adapter_nor_its_making_imports_an_sdk():
-    """The functions' cold start: azure-ai-ml takes seconds to import."""
-    program = (
-        "import sys; import shared.adapters.azure.machine_learning as ml; from shared.azure_settings import AzureSettings;"
-        "w = ml.Workspace(AzureSettings('b', 'https://a.blob.core.windows.net', 's', 'g', 'w'), None);"
-        "ml.AzureRegistry(w, None, None);"
-        "print([m for m in sys.modules if m.startswith(('azure', 'promptflow', 'msrest'))])"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
-    )
-    assert answer.stdout.strip() == "[]"
-
-
-def test_nothing_calls_home_and_nothing_is_chatted_about(identity, management, turn_blobs, clock, capfd, caplog):
-    import logging
-
-    from azure.identity import ManagedIdentityCredential
-
-    workspace = Workspace(azure_settings(management), ManagedIdentityCredential())
-    AzureRegistry(workspace, turn_blobs, clock).register(new())
-    logger = logging.getLogger("azure.ai.ml._telemetry")
-    assert not logger.propagate
-    assert all(
-        isinstance(handler, logging.NullHandler)
-        for handler in logger.handlers
-        if "pytest" not in type(handler).__module__
-    )
-    written = capfd.readouterr()
-    assert (written.out, written.err) == ("", "")
-    assert [
-        record.getMessage() for record in caplog.records if not record.name.startswith("azure.ai.ml._telemetry")
-    ] == []
