@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -16,7 +18,7 @@ from shared.approvals import links
 from shared.chain.messages import CancelRequested
 from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
-from shared.errors import NotFound, Throttled, Transient
+from shared.errors import GenAIOpsError, NotFound, Throttled, Transient
 from shared.names import CHAIN_ID_RULE
 from shared.pages import http, page
 from shared.pages.page import Page
@@ -25,6 +27,8 @@ from shared.pages.words import plural, status_word
 if TYPE_CHECKING:
     from shared.ports import EndpointInfo, Ports
 
+log = logging.getLogger(__name__)
+
 CHAINS: Final = 50
 """Chains on the overview."""
 DEAD_LETTERS: Final = 50
@@ -32,6 +36,10 @@ LOG_ENTRIES: Final = 500
 """Of one chain's log, the last ones: the page is fetched again every few seconds."""
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of a file that is sent: a function holds the whole of its answer, more than once, in memory."""
+LINKED_BYTES: Final = 8 * 1024 * 1024
+"""Files from here on are fetched from the blob store itself, where it gives links."""
+LINK_LIFE: Final = timedelta(minutes=5)
+"""Of such a link: it is followed at once."""
 _CHAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,95}")
 _TYPES: Final = {"report.html": "text/html", "evidence.json": "application/json"}
 
@@ -104,13 +112,15 @@ def part(ports: Ports, request: http.Request, chain: str, part: str) -> Page:
 
 
 def file(ports: Ports, request: http.Request, chain: str, name: str) -> Page:
-    """A file of the report: the page is shown in a sandbox, CSV files are saved."""
+    """A file of the report: the page is shown in a sandbox, CSV files are saved; large ones come from the store."""
     if refused := _refused(ports, request):
         return refused
     state = _load(ports, chain)
     if name not in reporting.FILES:
         raise NotFound(f"A report has no file {name!r}; there are {', '.join(reporting.FILES)}.")
     size = next((info.size for info in ports.blobs.list(reporting.CONTAINER, f"{state.id}/{name}")), 0)
+    if size > LINKED_BYTES and (link := _link(ports, f"{state.id}/{name}")):
+        return page.redirect(link)
     if size > MOST_BYTES:
         return page.message(
             413,
@@ -124,6 +134,15 @@ def file(ports: Ports, request: http.Request, chain: str, name: str) -> Page:
     if name == "report.html":
         return page.report(content)
     return page.download(content, f"{state.id}-{name}", _TYPES.get(name, "text/csv; charset=utf-8"))
+
+
+def _link(ports: Ports, blob: str) -> str | None:
+    """None where there are no links, or none for now: then the file is sent from here, as far as that goes."""
+    try:
+        return ports.blobs.link(reporting.CONTAINER, blob, LINK_LIFE)
+    except GenAIOpsError:
+        log.warning("There is no link to %s/%s", reporting.CONTAINER, blob, exc_info=True)
+        return None
 
 
 def _cancel(ports: Ports, request: http.Request, chain: Chain) -> Page:
