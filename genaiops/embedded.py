@@ -198,7 +198,7 @@ class Embedded:
             drain_timeout_s=self._drain_timeout_s,
             lock=home,
             on_poison=lambda blob: keep_as_dead_letter(ports, blob),
-            serves_blobs=self.is_local,
+            takes_old_blobs=self.is_local,
         )
         host.start()
         self._stack.callback(host.stop)

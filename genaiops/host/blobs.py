@@ -35,7 +35,9 @@ CONCURRENCY: Final = 4
 SCAN: Final = 0.4
 """Seconds between scans, at least."""
 REST: Final = 100
-"""A scan is followed by a rest of so many times its own duration: a large container must not keep a core busy."""
+"""A scan is followed by a rest of so many times its own computing time: a large container must not keep a core busy."""
+WATCHED: Final = "/"
+"""Name, which no blob can have, of the receipt that says that a container is watched from now on."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class BlobFeed:
         ledger: Ledger,
         first_wait: float = FIRST_WAIT,
         on_poison: Callable[[PoisonBlob], None] | None = None,
+        *,
+        takes_old: bool = True,
     ) -> None:
         """Prepare; nothing is scanned yet.
 
@@ -72,8 +76,9 @@ class BlobFeed:
             first_wait: seconds between the first try of a blob that failed and the second.
             on_poison: told of each blob that is given up, after its record was written; where it raises, the blob is
                 not given up but tried again.
+            takes_old: whether what lies in a container when it is first scanned is new; else it counts as handled.
         """
-        self._on_poison = on_poison
+        self._on_poison, self._takes_old = on_poison, takes_old
         self._triggers, self._blobs, self._ledger, self._first_wait = triggers, blobs, ledger, first_wait
         self._not_before: dict[tuple[str, str], tuple[str, float]] = {}
         """(function, blob) → the ETag that failed and when it is tried again; a new version need not wait."""
@@ -102,18 +107,20 @@ class BlobFeed:
     def _scan(self) -> None:
         rest = 0.0
         while not self._stopping.wait(rest):
-            started = time.monotonic()
+            started = time.thread_time()
             for trigger in self._triggers:
                 try:
                     self._scan_container(trigger)
                 except Exception:
                     log.exception("the container %s cannot be scanned; trying again", trigger.container)
-            rest = max(SCAN, REST * (time.monotonic() - started))
+            rest = max(SCAN, REST * (time.thread_time() - started))
 
     def _scan_container(self, trigger: BlobTrigger) -> None:
         receipts = self._receipts[trigger.name]
+        if not self._takes_old and WATCHED not in receipts:
+            self._begin_to_watch(trigger)
         with self._lock:
-            gone = set(receipts)
+            gone = set(receipts) - {WATCHED}
         for info in self._blobs.list(trigger.container):
             gone.discard(info.name)
             if trigger.pattern.fullmatch(info.name) and not self._stopping.is_set():
@@ -125,6 +132,13 @@ class BlobFeed:
                 del receipts[name]
                 self._not_before.pop((trigger.name, name), None)
             self._ledger.forget_receipt(trigger.name, trigger.container, name)
+
+    def _begin_to_watch(self, trigger: BlobTrigger) -> None:
+        found = {info.name: Receipt(info.etag, 0, settled=True) for info in self._blobs.list(trigger.container)}
+        for name, receipt in {**found, WATCHED: Receipt("", 0, settled=True)}.items():  # the mark comes last
+            self._ledger.write_receipt(trigger.name, trigger.container, name, receipt)
+            with self._lock:
+                self._receipts[trigger.name][name] = receipt
 
     def _offer(self, trigger: BlobTrigger, info: BlobInfo) -> None:
         with self._lock:

@@ -78,7 +78,7 @@ class Host:
         first_wait_s: float = FIRST_WAIT,
         on_poison: Callable[[PoisonBlob], None] | None = None,
         lock: HomeLock | None = None,
-        serves_blobs: bool = True,
+        takes_old_blobs: bool = True,
     ) -> None:
         """Read the app; it can be read once in its life.
 
@@ -96,8 +96,8 @@ class Host:
             first_wait_s: how long a message or a blob that failed waits for its second try; each further wait doubles.
             on_poison: told of each blob whose function failed at every try; where it raises, the blob is tried again.
             lock: of `state_dir`, where the caller has taken it already; by default one of its own.
-            serves_blobs: whether blob triggers are served. Not where Event Grid tells another host of what is uploaded:
-                this one, which has no receipts of it, would take every blob that there is for a new one.
+            takes_old_blobs: whether blob triggers are called for what was there before this host first looked. Not so
+                where another host has handled it: this one, without receipts, would take all of it for new.
 
         Raises:
             HostError: a trigger cannot be served; the text names it.
@@ -111,7 +111,7 @@ class Host:
         self._clock: Clock = clock or SystemClock()
         self._drain_timeout = drain_timeout_s
         self._first_wait = first_wait_s
-        self._on_poison, self._serves_blobs = on_poison, serves_blobs
+        self._on_poison, self._takes_old_blobs = on_poison, takes_old_blobs
         self._lock = lock or HomeLock(state_dir)
         self._locked = False
         self._stop_requested = threading.Event()
@@ -183,14 +183,21 @@ class Host:
         self._keys = load_keys(self._state_dir / "keys.json")
         self._ledger = Ledger(self._state_dir / "host.db")
         queues = [trigger for trigger in self._triggers if isinstance(trigger, QueueTrigger)]
-        containers = [trigger for trigger in self._triggers if isinstance(trigger, BlobTrigger) and self._serves_blobs]
+        containers = [trigger for trigger in self._triggers if isinstance(trigger, BlobTrigger)]
         timers = [trigger for trigger in self._triggers if isinstance(trigger, TimerTrigger)]
         routes = [trigger for trigger in self._triggers if isinstance(trigger, HttpTrigger)]
         self._http = HttpFeed(routes, self._config.route_prefix, self._keys, self._http_port)
         feeds: list[Feed] = [
             self._http,
             QueueFeed(queues, self._receiver, self._clock, self._config, self._concurrency, self._first_wait),
-            BlobFeed(containers, self._blobs, self._ledger, self._first_wait, self._on_poison),
+            BlobFeed(
+                containers,
+                self._blobs,
+                self._ledger,
+                self._first_wait,
+                self._on_poison,
+                takes_old=self._takes_old_blobs,
+            ),
             TimerFeed(timers, self._clock, self._ledger),
         ]
         for feed in feeds:

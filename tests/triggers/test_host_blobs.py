@@ -8,8 +8,10 @@ import time
 
 import azure.functions as func
 import pytest
+from azure.identity import ManagedIdentityCredential
 
-from genaiops.host.blobs import PoisonBlob
+from genaiops.host.blobs import WATCHED, PoisonBlob
+from shared.adapters.azure.blobs import AzureBlobStore
 from shared.adapters.memory.blobs import MemoryBlobStore
 from tests.triggers.hosting import eventually, hosting
 
@@ -51,6 +53,39 @@ def test_each_change_of_a_blob_calls_once_with_its_name_and_etag(tmp_path, blobs
         settle()
     name = ("datasets", "triage/support/a.jsonl")
     assert calls == [(*name, first, 3), (*name, second, 5)]
+
+
+@pytest.fixture(params=["memory", pytest.param("azure", marks=pytest.mark.azurite)])
+def shared_blobs(request, monkeypatch):
+    monkeypatch.setattr("genaiops.host.blobs.SCAN", 0.01)
+    monkeypatch.setattr("genaiops.host.blobs.REST", 1)
+    if request.param == "memory":
+        return MemoryBlobStore()
+    return AzureBlobStore(request.getfixturevalue("azurite").account(), ManagedIdentityCredential())
+
+
+def test_a_host_beside_another_leaves_it_what_was_there_before_and_takes_what_comes(tmp_path, shared_blobs):
+    calls = []
+
+    def changed(blob: BlobClient) -> None:
+        calls.append((blob.blob_name, blob.get_blob_properties().etag, b"".join(blob.download_blob().chunks())))
+
+    def watched(host) -> bool:
+        return WATCHED in host._ledger.receipts("changed", "datasets")
+
+    shared_blobs.write("datasets", "before", b"1")
+    expected = []
+    for run in range(2):  # a host that starts again knows what it has seen
+        if run:
+            expected.append(("away", shared_blobs.write("datasets", "away", b"2"), b"2"))
+        with hosting(app_with(changed), tmp_path, blobs=shared_blobs, takes_old_blobs=False) as host:
+            eventually(lambda host=host: watched(host), "the container is watched")
+            content = b"%d" % run
+            names = (f"new {run}", "before")
+            expected.extend([(name, shared_blobs.write("datasets", name, content), content) for name in names])
+            eventually(lambda: len(calls) >= len(expected), "every upload is noticed")
+            settle()
+    assert sorted(calls) == sorted(expected)
 
 
 def test_what_was_uploaded_while_no_host_ran_is_found_and_what_was_handled_is_not_called_again(tmp_path, blobs):
