@@ -30,7 +30,12 @@ CLOUDS: Final = {
 """Clouds that azure-ai-ml knows by name (`azure/ai/ml/_azure_environments.py`)."""
 METADATA: Final = "ARM_CLOUD_METADATA_URL"
 """Where azure-ai-ml learns the addresses of any other cloud; the registries' one: REGISTRY_DISCOVERY_ENDPOINT_URL."""
-_CHATTER: Final = ("azure.ai.ml", "azure.core.pipeline.policies.http_logging_policy")
+_CHATTER: Final = {
+    "azure.ai.ml": logging.ERROR,
+    "azure.ai.ml._telemetry": logging.CRITICAL,  # it logs an error for every 404, which is no error for who asks first
+    "azure.core.pipeline.policies.http_logging_policy": logging.ERROR,
+    "msrest.serialization": logging.ERROR,
+}
 
 
 class Workspace:
@@ -107,8 +112,8 @@ class Workspace:
             return self._clients[key]
 
     def _make(self, scope: dict[str, str]) -> MLClient:
-        for name in _CHATTER:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        for name, level in _CHATTER.items():
+            logging.getLogger(name).setLevel(level)
         from azure.ai.ml import MLClient
 
         options: dict[str, Any] = {**self._options, **self._cloud()}
