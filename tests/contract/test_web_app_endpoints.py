@@ -243,8 +243,9 @@ def test_a_plan_without_room_for_another_slot_says_so(world: WebAppWorld) -> Non
         ({"APP_PLAN_NAME": ""}, "APP_PLAN_NAME is missing"),
         ({"USER_MANAGED_ID": ""}, "USER_MANAGED_ID is missing"),
         ({"WEB_APP_NAME": "shop.example"}, "WEB_APP_NAME is 'shop.example'"),
+        ({"WEB_APP_NAMES": "shop"}, "WEB_APP_NAMES.*WEB_APP_NAME"),
     ],
-    ids=["sku", "plan", "identity", "name"],
+    ids=["sku", "plan", "identity", "name", "unknown"],
 )
 def test_wrong_options_are_refused_before_anything_is_asked(
     world: WebAppWorld, options: Mapping[str, str], complaint: str
@@ -259,6 +260,12 @@ def test_connections_without_a_key_vault_are_refused_before_anything_is_asked(wo
     with pytest.raises(BusinessFailure, match=r"set GENAIOPS_KEY_VAULT .* aoai-api-base, aoai-api-key"):
         world.opened(key_vault=None).deploy(spec)
     assert world.management.requests == []
+
+
+def test_a_registry_that_nobody_named_is_asked_for_before_anything_is_recorded(world: WebAppWorld) -> None:
+    with pytest.raises(BusinessFailure, match=r"set GENAIOPS_CONTAINER_REGISTRY"):
+        world.opened(container_registry=None).deploy(world.spec("shop", "v1"))
+    assert list(world.blobs.list("endpoints", "")) == []
 
 
 def test_a_plan_that_is_missing_or_has_no_slots_is_named(world: WebAppWorld) -> None:

@@ -158,8 +158,20 @@ def test_the_sample_names_what_the_azure_profile_needs_in_its_place() -> None:
     assert "is missing" not in str(caught.value)
 
 
+def container_variables() -> set[str]:
+    """Settings of ours that the program in an image reads."""
+    program = ROOT / "shared" / "adapters" / "serving" / "container.py"
+    return set(re.findall(r'"(GENAIOPS_[A-Z_]+)"', program.read_text()))
+
+
+def test_every_setting_of_a_container_has_a_row_where_containers_are_told_of() -> None:
+    page = (ROOT / "docs" / "how-to" / "serve-a-flow-anywhere.md").read_text()
+    rows = set(re.findall(r"^\| `(GENAIOPS_[A-Z_]+)` \|", page, flags=re.MULTILINE))
+    assert rows == container_variables()
+
+
 def test_pages_name_no_setting_that_nothing_reads() -> None:
-    known = known_variables() | TOOL_VARIABLES
+    known = known_variables() | TOOL_VARIABLES | container_variables()
     wrong = {
         f"{relative(page)}: {name}"
         for page in PAGES

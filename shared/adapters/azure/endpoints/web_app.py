@@ -19,7 +19,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from shared.adapters.azure.endpoints import web_app_options
-from shared.adapters.azure.endpoints.images import Images, for_platform
+from shared.adapters.azure.endpoints.container_registry import RegistryImages
+from shared.adapters.azure.endpoints.images import for_platform
 from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
 from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint, tags_of
 from shared.adapters.azure.endpoints.web_app_options import SLOT, WebAppOptions
@@ -48,7 +49,7 @@ class WebAppTarget:
         self,
         settings: AzureSettings,
         sites: Sites,
-        images: Images,
+        images: RegistryImages,
         *,
         now: Callable[[], float] = time.time,
         timeout_s: float = 230.0,
@@ -64,6 +65,7 @@ class WebAppTarget:
         """Raise BusinessFailure for names, options or variables that App Service would refuse."""
         options = spec.target.options if spec.target else {}
         self._options(options, spec.endpoint)
+        self._images.check(options)
         if not SLOT.fullmatch(spec.name):
             raise BusinessFailure(f"App Service takes no slot of the name {spec.name!r}: use A-Z a-z 0-9 and -.")
         settings_of(for_platform(spec).connection_specs, spec.environment, self._settings.key_vault)

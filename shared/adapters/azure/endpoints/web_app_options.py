@@ -7,10 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from shared.adapters.azure.endpoints.online_options import ELSEWHERE
 from shared.errors import BusinessFailure
+from shared.use_case.problems import one_of
 
 KIND: Final = "webapp_endpoint"
 SLOT: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,57}[A-Za-z0-9])?")
+KEYS: Final = frozenset(
+    {"WEB_APP_NAME", "WEB_APP_RG_NAME", "WEB_APP_SKU", "APP_PLAN_NAME", "USER_MANAGED_ID"}
+    | {"REGISTRY_NAME", "REGISTRY_RG_NAME", "ENDPOINT_DESC", "DEPLOYMENT_DESC"}
+    | ELSEWHERE
+)
 _SITE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])")
 _WITHOUT_SLOTS: Final = re.compile(r"(?i)(F|D|B|FREE|SHARED|BASIC)[0-9]*")
 _TIERS_WITHOUT_SLOTS: Final = frozenset({"free", "shared", "basic", "dynamic"})
@@ -49,7 +56,7 @@ def read(options: Mapping[str, object], endpoint: str, resource_group: str) -> W
         plan=text("APP_PLAN_NAME"),
         identity=text("USER_MANAGED_ID"),
     )
-    wrong = []
+    wrong = [one_of(key, sorted(KEYS), "option") for key in options if key not in KEYS]
     if not _SITE.fullmatch(found.site):
         wrong.append(f"WEB_APP_NAME is {found.site!r}; a web app's name has 2 to 60 of the characters A-Z a-z 0-9 -")
     if not found.plan:
