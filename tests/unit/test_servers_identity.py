@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -74,3 +75,21 @@ def test_what_was_trusted_before_is_trusted_still(authority):
     kept = authority.bundle.read_text().count("BEGIN CERTIFICATE")
     assert kept > 50
     assert urllib.request.ssl.create_default_context(cafile=authority.bundle).cert_store_stats()["x509_ca"] > 50
+
+
+def run_without_node(tmp_path, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", __file__, "-k", "child_process", "-n", "0", "-p", "no:cacheprovider"]
+    variables = {**os.environ, "PATH": str(tmp_path), **variables}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+
+
+def test_where_node_is_missing_a_run_says_loudly_what_did_not_run(tmp_path):
+    told = run_without_node(tmp_path, CI="")
+    assert "the blob adapter was not tried" in told.stdout
+    assert "1 tests did NOT run, for they need Azurite: Node.js is not installed" in told.stdout
+
+
+def test_on_a_build_server_a_run_without_node_fails(tmp_path):
+    told = run_without_node(tmp_path, CI="true")
+    assert told.returncode == 1
+    assert "The blob adapter's tests cannot run: Node.js is not installed" in told.stderr + told.stdout
