@@ -222,6 +222,13 @@ def test_nothing_polls_in_the_background(azure: AzureWorld) -> None:
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("LROPoller")] == []
 
 
+def test_what_the_sdk_has_to_say_of_ordinary_answers_is_kept_out_of_the_logs(
+    azure: AzureWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready(azure, managed("rev1"))
+    assert [record.getMessage() for record in caplog.records if record.name.startswith(("azure", "msrest"))] == []
+
+
 def test_a_split_that_the_platform_refused_is_told_and_forgotten(azure: AzureWorld) -> None:
     ready(azure, managed("rev1"))
     split(azure.endpoints, "shop", {"rev1": 100})

@@ -32,7 +32,6 @@ METADATA: Final = "ARM_CLOUD_METADATA_URL"
 """Where azure-ai-ml learns the addresses of any other cloud; the registries' one: REGISTRY_DISCOVERY_ENDPOINT_URL."""
 _CHATTER: Final = {
     "azure.ai.ml": logging.ERROR,
-    "azure.ai.ml._telemetry": logging.CRITICAL,  # it logs an error for every 404, which is no error for who asks first
     "azure.core.pipeline.policies.http_logging_policy": logging.ERROR,
     "msrest.serialization": logging.ERROR,
 }
