@@ -102,6 +102,35 @@ def test_a_secret_among_the_variables_is_refused_before_anything_is_submitted(cl
     assert submitted(cloud) == 0
 
 
+def test_submitting_a_flow_runs_none_of_its_code(cloud, tmp_path):
+    marker = tmp_path / "was-imported"
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    (flow / "flow.flex.yaml").write_text("entry: mine:answer\n")
+    text = f"open({str(marker)!r}, 'a').write(__name__)\ndef answer(text: str) -> str:\n    return text\n"
+    for name in ("mine", "yaml", "typing_extensions", "docutils", "pydash", "token", "genaiops_code", "sitecustomize"):
+        (flow / f"{name}.py").write_text(text)
+    cloud.service.hold()
+    run = spec("own", [{"text": "a"}], flow=flow, flow_file="flow.flex.yaml")
+    assert cloud.runner.start(run).status is RunStatus.RUNNING
+    assert not marker.exists()
+
+
+def test_the_requirements_and_the_image_of_a_flow_reach_its_compute_session(cloud, tmp_path):
+    (tmp_path / "flow.flex.yaml").write_text(
+        "entry: mine:answer\nenvironment: {image: registry.test/own:1, python_requirements_txt: needs.txt}\n"
+    )
+    (tmp_path / "mine.py").write_text("def answer(text: str) -> str:\n    return text\n")
+    (tmp_path / "needs.txt").write_text("tidy-text==1.2\n")
+    cloud.service.hold()
+    cloud.runner.start(spec("own", [{"text": "a"}], flow=tmp_path, flow_file="flow.flex.yaml"))
+    blobs = cloud.management.storage.of("azureml-blobstore")
+    stored = {name.rpartition("/")[2]: blob.content for name, blob in blobs.items() if name.count("/") == 3}
+    assert stored["requirements.txt"] == b"tidy-text==1.2\n"
+    assert b"registry.test/own:1" in stored["flow.flex.yaml"]
+    assert b"python_requirements_txt: requirements.txt" in stored["flow.flex.yaml"]
+
+
 def test_equal_flows_are_uploaded_once(cloud):
     cloud.service.hold()
     cloud.runner.start(graded("a"))

@@ -72,6 +72,8 @@ CASES: dict[str, Case] = {
     ),
 }
 REUSING = {
+    "nodes that aggregate nothing": of("echo", [{"text": str(number)} for number in range(6)]),
+    "a function": code("returns_text", [{"text": str(number)} for number in range(6)]),
     "nodes": of("accuracy", [*PAIRS, *PAIRS[::-1]]),
     "a class": of("class_evaluator", [*PAIRS, *PAIRS[::-1]], FLEX),
     "a class of dataclasses": of("class_evaluator", [*PAIRS, *PAIRS[::-1]], "dataclass.flex.yaml"),

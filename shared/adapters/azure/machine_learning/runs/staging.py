@@ -1,7 +1,9 @@
 """The folder that is uploaded for a run: the flow's files, and what the run adds or changes.
 
-A flow of nodes stays one, with its variants and parameters applied (`dag.py`). For any other flow, the engine that runs
-it on a laptop goes along (`staged/genaiops_entry.py`). The use case's folder goes along where the flow's code names it.
+A flow of nodes stays one, with its variants and parameters applied (`dag.py`). For any other flow, the engine that
+runs it on a laptop goes along (`staged/genaiops_entry.py`), and the flow lies in a folder of its own: where a run is
+submitted, prompt flow imports the entry with its folder first on `sys.path`, and no file of the flow may be found
+there. The use case's folder goes along where the flow's code names it.
 """
 
 from __future__ import annotations
@@ -19,14 +21,20 @@ from shared.adapters.azure.machine_learning.runs.delta import INPUTS, NUMBER, De
 from shared.adapters.azure.machine_learning.runs.vendored import copy_engines
 from shared.adapters.local.engines.dag import materialised_dag, read_dag, used_connections
 from shared.adapters.local.engines.kinds import kind_of, mentioned, read_flow_file
+from shared.adapters.local.flow_runner.known import may_aggregate
 from shared.errors import BusinessFailure
 from shared.ports import RunSpec
-from shared.results import LineRecord
 from shared.use_case.flow_files import FLOW_FILES
 from shared.use_case.flow_model import FlowKind
 
 _STAGED: Final = Path(__file__).parent / "staged"
-_ORIGINAL: Final = "genaiops_flow.yaml"
+_FLOWS: Final = "genaiops_flow"
+"""The folder in which a flow without nodes lies."""
+_REQUIREMENTS: Final = "python_requirements_txt"
+_NOTHING_KEPT: Final = (
+    "Line {line} was taken from an earlier run, which kept nothing of it for the aggregation of the flow {flow!r}. "
+    "Run it afresh."
+)
 _KNOWN: Final = "genaiops_known.jsonl"
 _LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", ".git", ".runs", ".venv", "node_modules")
 
@@ -68,12 +76,16 @@ def stage(spec: RunSpec, folder: Path, delta: Delta, *, environment: Iterable[st
     Raises:
         BusinessFailure: a variant or parameter does not exist, or an earlier run kept nothing for the aggregation.
     """
-    shutil.copytree(spec.flow, folder, ignore=_LEFT_OUT)
-    _add_use_case(spec, folder)
-    known = bool(spec.known_count) and spec.aggregate and _write_known(spec, folder / _KNOWN)
-    if is_dag(spec):
+    with_nodes = is_dag(spec)
+    flow = folder if with_nodes else folder / _FLOWS / spec.flow.name
+    shutil.copytree(spec.flow, flow, ignore=_LEFT_OUT)
+    _add_use_case(spec, flow)
+    known = bool(spec.known_count) and spec.aggregate and may_aggregate(spec.flow, spec.flow_file)
+    if known:
+        _write_known(spec, folder / _KNOWN, with_nodes=with_nodes)
+    if with_nodes:
         return _stage_dag(spec, folder, delta, known=known)
-    return _stage_code(spec, folder, environment)
+    return _stage_code(spec, folder, flow, environment)
 
 
 def _stage_dag(spec: RunSpec, folder: Path, delta: Delta, *, known: bool) -> Staged:
@@ -96,19 +108,13 @@ def _stage_dag(spec: RunSpec, folder: Path, delta: Delta, *, known: bool) -> Sta
     return Staged(folder, mapping, staged.aggregations, tuple(spec.connections[name].shown for name in used))
 
 
-def _stage_code(spec: RunSpec, folder: Path, environment: Iterable[str]) -> Staged:
+def _stage_code(spec: RunSpec, folder: Path, flow: Path, environment: Iterable[str]) -> Staged:
     from ruamel.yaml import YAML
 
-    content = read_flow_file(spec.flow, spec.flow_file)
-    flow_file = spec.flow_file
-    if flow_file in FLOW_FILES:
-        flow_file = _ORIGINAL
-        (folder / spec.flow_file).rename(folder / flow_file)
-    for name in FLOW_FILES:
-        (folder / name).unlink(missing_ok=True)
     used = mentioned(spec.flow, list(spec.connections))
     run = {
-        "flow_file": flow_file,
+        "folder": flow.relative_to(folder).as_posix(),
+        "flow_file": spec.flow_file,
         "parameters": _parameters(spec),
         "aggregate": spec.aggregate,
         "connections": used,
@@ -117,11 +123,22 @@ def _stage_code(spec: RunSpec, folder: Path, environment: Iterable[str]) -> Stag
     (folder / "genaiops_run.json").write_text(json.dumps(run, sort_keys=True), encoding="utf-8")
     shutil.copyfile(_STAGED / "genaiops_entry.py", folder / "genaiops_entry.py")
     copy_engines(folder / "genaiops_code")
-    flex = {"entry": "genaiops_entry:Flow", **{key: content[key] for key in ("environment",) if key in content}}
+    flex = {"entry": "genaiops_entry:Flow", **_session(read_flow_file(spec.flow, spec.flow_file), folder, flow)}
     with (folder / "flow.flex.yaml").open("w", encoding="utf-8") as stream:
         YAML().dump(flex, stream)
     mapping = {"number": f"${{data.{NUMBER}}}", "inputs": f"${{data.{INPUTS}}}"}
     return Staged(folder, mapping, (), tuple(spec.connections[name].shown for name in used))
+
+
+def _session(content: Mapping[str, Any], folder: Path, flow: Path) -> dict[str, Any]:
+    """What the flow's file says of its compute session; prompt flow looks for its requirements beside the entry."""
+    said = content.get("environment")
+    environment = dict(said) if isinstance(said, Mapping) else {}
+    requirements = flow / str(environment.get(_REQUIREMENTS) or "requirements.txt")
+    if requirements.is_file() and requirements.resolve().is_relative_to(flow.resolve()):
+        shutil.copyfile(requirements, folder / "requirements.txt")
+        environment[_REQUIREMENTS] = "requirements.txt"
+    return {"environment": environment} if environment else {}
 
 
 def _parameters(spec: RunSpec) -> dict[str, Any]:
@@ -130,20 +147,13 @@ def _parameters(spec: RunSpec) -> dict[str, Any]:
     return dict(spec.parameters)
 
 
-def _write_known(spec: RunSpec, file: Path) -> bool:
+def _write_known(spec: RunSpec, file: Path, *, with_nodes: bool) -> None:
     with file.open("w", encoding="utf-8") as stream:
         for record in spec.known_lines:
-            stream.write(json.dumps(_known(spec, record)) + "\n")
-    return True
-
-
-def _known(spec: RunSpec, record: LineRecord) -> dict[str, Any]:
-    if record.aggregated is None:
-        raise BusinessFailure(
-            f"Line {record.line + 1} was taken from an earlier run, which kept nothing of it for the aggregation of the"
-            f" flow {spec.flow.name!r}. Run it afresh."
-        )
-    return {"line": record.line, "aggregated": record.aggregated}
+            if record.aggregated is None and with_nodes:
+                raise BusinessFailure(_NOTHING_KEPT.format(line=record.line + 1, flow=spec.flow.name))
+            # Whether code aggregates shows when it is loaded, on Azure ML: it says there if it needs what was not kept.
+            stream.write(json.dumps({"line": record.line, "aggregated": record.aggregated}) + "\n")
 
 
 def _add_use_case(spec: RunSpec, folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 The engines lie beside this file in `genaiops_code`, what the run is about in `genaiops_run.json`, and what the
 aggregation needs of lines that earlier runs have answered in `genaiops_known.jsonl`. Prompt flow imports this module
-wherever a run is submitted, to see its signature: nothing of the flow is imported before an object of it is made.
+wherever a run is submitted, to see its signature: nothing of the flow is imported before an object of it is made, and
+the flow lies in a folder of its own.
 """
 
 # No `from __future__ import annotations`: prompt flow takes annotations as objects.
@@ -73,7 +74,7 @@ class _Engine:
         self._described, self._plain, self._flow_error = described, plain, FlowError
         connections = _Workspace(Connection, engine_form, run["connections"])
         connections.serve_prompties()
-        source = FlowSource(HERE, run["flow_file"], connections, _scratch())
+        source = FlowSource(HERE / run["folder"], run["flow_file"], connections, _scratch())
         set_environment(source, {name: os.environ[name] for name in run["environment"] if name in os.environ})
         step_aside(source, "", None, not_from=[str(HERE / "genaiops_code")])
         self._executable = load(source).executable({}, run["parameters"])
@@ -105,7 +106,12 @@ class _Engine:
         def log(key: str, value: Any) -> None:
             logged[key] = value
 
-        kept = [self._unpacked(line) for line in lines]
+        kept = []
+        for line in lines:
+            if line.get("aggregated", line.get("kept")) is None:
+                text = f"line {line['line'] + 1} was taken from an earlier run, which kept nothing of it: run it afresh"
+                return {FAILED: _told(text)}
+            kept.append(self._unpacked(line))
         metrics: dict[str, float] = {}
         if not kept:
             return metrics
