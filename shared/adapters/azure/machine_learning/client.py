@@ -111,15 +111,14 @@ class Workspace:
             return self._clients[key]
 
     def _make(self, scope: dict[str, str]) -> MLClient:
-        for name, level in _CHATTER.items():
-            logging.getLogger(name).setLevel(level)
         from azure.ai.ml import MLClient
 
+        _quieten()
         options: dict[str, Any] = {**self._options, **self._cloud()}
         registry = scope.get("registry_name")  # whose address is asked for now
         title, role = (f"The Azure ML registry {registry!r}", REGISTRY_ROLE) if registry else (self.title, ROLE)
         with translated(title, role=role):
-            return MLClient(
+            made = MLClient(
                 self._credential,
                 self.azure.subscription_id,
                 self.azure.resource_group,
@@ -128,6 +127,8 @@ class Workspace:
                 **scope,
                 **options,
             )
+        _quieten()  # again: making a client sets the level of the telemetry's logger
+        return made
 
     def _cloud(self) -> dict[str, str]:
         """The SDK's name of the cloud; one that it does not know is looked up at that cloud's Resource Manager."""
@@ -137,3 +138,12 @@ class Workspace:
             return {"cloud": known}
         os.environ.setdefault(METADATA, f"{url}/metadata/endpoints?api-version=2022-09-01")
         return {}
+
+
+def _quieten() -> None:
+    """Let azure-ai-ml log errors only, and where this app logs: its import sets up a handler that writes to stderr."""
+    own = logging.getLogger("azure.ai.ml")
+    own.handlers.clear()
+    own.propagate = True
+    for name, level in _CHATTER.items():
+        logging.getLogger(name).setLevel(level)
