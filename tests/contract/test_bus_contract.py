@@ -76,6 +76,13 @@ def test_an_unknown_queue_is_named_in_the_error(bus, queue):
         bus.counts(queue)
 
 
+def test_a_queue_is_opened_by_whoever_is_to_receive_from_it(bus):
+    for queue in ("orders", "events", DEAD, "Orders"):
+        bus.open(queue)
+    with pytest.raises(NotFound, match="There is no queue 'nowhere'"):
+        bus.open("nowhere")
+
+
 def test_a_message_over_the_limit_is_refused_with_its_size_and_nothing_is_sent(bus):
     with pytest.raises(Malformed, match=r"m2 .* 300,002 bytes; the limit is 261,120"):
         bus.send("orders", [message("m1"), message("m2", b"x" * 300_000)])
