@@ -17,6 +17,7 @@ from shared.chain.state import Chain, ChainStatus, LogEntry
 from shared.errors import Conflict, NotFound, Transient
 from shared.ports import BlobStore
 from tests import samples
+from tests.contract.conftest import azure_blobs
 from tests.memory_world import Crash, Crashing, Steps
 
 
@@ -115,9 +116,15 @@ def test_what_repairs_the_index_may_itself_be_interrupted_anywhere(actions):
     assert len(chain_store.recent(history.blobs)) == len(history.chains())
 
 
-@pytest.fixture(params=["memory", "files"])
+@pytest.fixture(params=["memory", "files", pytest.param("azure", marks=pytest.mark.azurite)])
 def blobs(request, tmp_path):
-    return FileBlobStore(tmp_path) if request.param == "files" else MemoryBlobStore()
+    match request.param:
+        case "azure":
+            return azure_blobs(request)
+        case "files":
+            return FileBlobStore(tmp_path)
+        case _:
+            return MemoryBlobStore()
 
 
 def test_chains_that_were_begun_before_there_was_an_index_are_taken_into_it_once(blobs):
