@@ -78,10 +78,10 @@ def opened(
     settings, credential = azure_settings(management), ManagedIdentityCredential()
     workspace = workspace or Workspace(settings, credential, retries=retries)
     endpoints = azure_endpoints(settings, credential, workspace, blobs, ManualClock(), retries=retries)
-    return _WithTarget(endpoints, DeploymentTarget(default, options or {})) if default is not None else endpoints
+    return WithTarget(endpoints, DeploymentTarget(default, options or {})) if default is not None else endpoints
 
 
-class _WithTarget:
+class WithTarget:
     """Endpoints whose deployments go to one target where they name none."""
 
     def __init__(self, endpoints: Endpoints, target: DeploymentTarget) -> None:

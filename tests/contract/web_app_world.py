@@ -21,9 +21,9 @@ from shared.adapters.azure.endpoints.web_app import WebAppTarget
 from shared.adapters.azure.endpoints.web_app_options import KIND
 from shared.adapters.azure.endpoints.web_app_site import Sites
 from shared.adapters.memory.blobs import MemoryBlobStore
-from shared.ports import DeploymentSpec
+from shared.ports import DeploymentSpec, Endpoints
 from shared.use_case.model import DeploymentTarget
-from tests.contract.azure_endpoints import BROKEN, echo
+from tests.contract.azure_endpoints import BROKEN, WithTarget, echo
 from tests.contract.azure_workspace import azure_settings
 from tests.servers.identity import IdentityEndpoint
 from tests.servers.management import Management
@@ -43,6 +43,8 @@ class WebAppWorld:
     management: Management
     blobs: MemoryBlobStore = field(default_factory=MemoryBlobStore)
     clock: list[float] = field(default_factory=lambda: [1_000_000.0])
+    loading: int = 1
+    """How often a container is looked at until it has loaded its flow."""
     endpoints: AzureEndpoints = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +58,10 @@ class WebAppWorld:
         sites = Sites(azure, credential, ResourceManager(azure.management_url, credential))
         target = WebAppTarget(azure, sites, RegistryImages(azure, credential), now=lambda: self.clock[0])
         return AzureEndpoints(EndpointRecords(self.blobs), {KIND: target}, default=KIND)
+
+    def targeted(self) -> Endpoints:
+        """The endpoints, for deployments that name no target."""
+        return WithTarget(self.endpoints, DeploymentTarget(KIND, OPTIONS))
 
     def spec(self, endpoint: str, deployment: str, flow: str = "echo", **more: Any) -> DeploymentSpec:
         options = {**OPTIONS, **more.pop("options", {})}
@@ -76,15 +82,17 @@ class WebAppWorld:
             ]
             if any(b"a_package_that_is_not_installed" in each.read() for each in code if each is not None):
                 raise CannotStart(BROKEN)
-        return Function(lambda payload: echo(payload, served["variants"], served["parameters"]), looks=1)
+        return Function(lambda payload: echo(payload, served["variants"], served["parameters"]), looks=self.loading)
 
 
 @contextmanager
-def web_app_world(management: Management, identity: IdentityEndpoint, *, looks: int = 0) -> Iterator[WebAppWorld]:
+def web_app_world(
+    management: Management, identity: IdentityEndpoint, *, looks: int = 0, loading: int = 1
+) -> Iterator[WebAppWorld]:
     """A world with nothing in it but a plan, an identity and a registry."""
     del identity  # its variables are set: the credential finds it
     management.reset()
-    world = WebAppWorld(management)
+    world = WebAppWorld(management, loading=loading)
     management.operations.looks = looks
     management.container_registry.looks = looks
     management.web_apps.serve = world.container
