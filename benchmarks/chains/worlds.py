@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +38,45 @@ def local(home: Path, runner: FlowRunner) -> Iterator[Ports]:
         bus.close()
 
 
-WORLDS: Final[Mapping[str, World]] = {"local": local}
+@contextmanager
+def azure(home: Path, runner: FlowRunner) -> Iterator[Ports]:
+    """Microsoft's SDKs against the servers of the tests: the broker in a process of its own, and Azurite over TLS."""
+    from azure.identity import ManagedIdentityCredential
+
+    from shared.adapters.azure.blobs import AzureBlobStore
+    from shared.adapters.azure.bus import ServiceBus
+    from tests.servers.azurite import Azurite
+    from tests.servers.certificates import Authority
+    from tests.servers.identity import IdentityEndpoint
+
+    settings = _settings(home)
+    settings.home.mkdir()
+    with ExitStack() as stack:
+        authority = Authority(home)
+        identity = stack.enter_context(IdentityEndpoint())
+        os.environ.update({**authority.environment, **identity.environment})
+        (home / "azurite").mkdir()
+        azurite = stack.enter_context(Azurite(home / "azurite", authority))
+        bus = ServiceBus(stack.enter_context(_broker(home, settings)), queues(settings), None, setting="GENAIOPS_BUS")
+        stack.callback(bus.close)
+        yield _ports(settings, bus, AzureBlobStore(azurite.account(), ManagedIdentityCredential()), runner)
+
+
+@contextmanager
+def _broker(home: Path, settings: Settings) -> Iterator[str]:
+    """The connection string of the test broker, which runs in a process of its own."""
+    spec = home / "queues.json"
+    spec.write_text(json.dumps([asdict(queue) for queue in queues(settings)]))
+    command = [sys.executable, "-m", "tests.servers.service_bus", "--queues", str(spec)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+WORLDS: Final[Mapping[str, World]] = {"local": local, "azure": azure}
 
 
 def queues(settings: Settings) -> list[QueueConfig]:

@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genaiops.cli import assets, dead_letters, decisions, docs, follow, host, image, new, reports, submit, use_cases
+from genaiops.cli import (
+    assets,
+    dead_letters,
+    decisions,
+    docs,
+    follow,
+    host,
+    image,
+    manifests,
+    new,
+    reports,
+    submit,
+    use_cases,
+)
 from genaiops.cli.outcome import MEANING, ExitCode, exit_code_of
 from genaiops.cli.output import complain
 
@@ -58,7 +71,7 @@ def root(
     del debug  # read by _Commands from the context
 
 
-for module in (host, submit, follow, decisions, reports, new, use_cases, image, assets, dead_letters, docs):
+for module in (host, submit, follow, decisions, reports, new, use_cases, image, manifests, assets, dead_letters, docs):
     module.register(app)
 
 
