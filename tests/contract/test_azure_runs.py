@@ -102,6 +102,12 @@ def test_a_secret_among_the_variables_is_refused_before_anything_is_submitted(cl
     assert submitted(cloud) == 0
 
 
+def test_what_the_functions_host_keeps_for_itself_is_refused_under_any_name(cloud, monkeypatch):
+    monkeypatch.setenv("IDENTITY_HEADER", "4f2f5a0c6f0b4a52")
+    with pytest.raises(BusinessFailure, match="REGION holds a secret"):
+        cloud.runner.start(graded("a", environment={"REGION": "4f2f5a0c6f0b4a52"}))
+
+
 def test_submitting_a_flow_runs_none_of_its_code(cloud, tmp_path):
     marker = tmp_path / "was-imported"
     flow = tmp_path / "flow"

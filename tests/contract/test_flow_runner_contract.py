@@ -192,6 +192,12 @@ def test_cancelling_what_does_not_run_is_no_error(runner):
     assert runner.look(run.name).status is outcome.status
 
 
+def test_a_run_whose_outcome_was_fetched_is_no_end_that_nobody_noticed(runner):
+    run = spec(("a", "a"), tags={"genaiops_command": uuid4().hex})
+    ended(runner, run)
+    assert run.tags not in list(runner.ended_unnoticed())
+
+
 def test_who_watches_is_told_how_many_lines_have_ended(runner):
     told: list[int] = []
     ended(runner, spec(("a", "a"), ("b", "c"), ("d", "d"), on_progress=told.append))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import random
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,6 +40,11 @@ log = logging.getLogger("genaiops.azure_runs")
 _COMPLETED: Final = "Completed"
 _FAILED: Final = "Failed"
 _CANCELLED: Final = frozenset({"Canceled", "CancelRequested", "Cancelled"})
+_OF_THE_HOST: Final = re.compile(
+    r"(?i)identity_header|msi_secret|azurewebjobs.*|applicationinsights_.*|machinekey_.*|website_.*(key|connectionstring)"
+)
+"""Variables that the Functions host has for itself: no flow may ask for one of them under another name."""
+_SHORTEST: Final = 8
 _ASKED: Final = 64
 """Open runs whose status one sweep asks for."""
 
@@ -243,8 +250,9 @@ class _Names:
 def _environment(spec: RunSpec) -> dict[str, str]:
     """The run's variables: they are shown to whoever may read the workspace, so secrets are refused."""
     variables = {**declared_environment(spec.flow, spec.flow_file), **spec.environment}
+    of_host = {value for name, value in os.environ.items() if _OF_THE_HOST.fullmatch(name) and len(value) >= _SHORTEST}
     for name, value in variables.items():
-        if is_secret(name, value):
+        if is_secret(name, value) or value in of_host:
             raise BusinessFailure(
                 f"The variable {name} holds a secret, and everybody who may read the Azure ML workspace could read it"
                 " there: put it into a custom connection of the workspace and write"

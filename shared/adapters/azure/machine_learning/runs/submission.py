@@ -138,6 +138,7 @@ class Submitter:
 def be_quiet() -> None:
     """Give prompt flow, before it is imported, a home in which it neither calls out nor starts a service."""
     os.environ.setdefault("APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED", "true")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of its uploads would fill the log
     if "PF_HOME_DIRECTORY" not in os.environ:
         home = Path(tempfile.mkdtemp(prefix="genaiops-promptflow-"))
         (home / "pf.yaml").write_text(_QUIET, encoding="utf-8")
