@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -105,6 +106,7 @@ def publish(ports: Ports, folder: Path, build: int) -> str:
         requester="demo pipeline",
         bundle=made.digest,
     )
-    message = OutgoingMessage(body=request.model_dump_json().encode(), message_id=request.request_id)
+    # An id of its own: a namespace may remember the messages of an earlier demo, which had a home of its own.
+    message = OutgoingMessage(body=request.model_dump_json().encode(), message_id=str(uuid.uuid4()))
     send(ports, Queue.CHAIN_REQUESTS, [message])
     return chain_id(request.use_case, request.kind, request.request_id)
