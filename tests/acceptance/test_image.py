@@ -8,15 +8,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 
@@ -24,11 +21,11 @@ from genaiops.stand_in_model import StandIn, start_stand_in
 from shared.adapters.azure.endpoints.image_context import image_context
 from shared.ports import DeploymentSpec
 from shared.use_case.model import ConnectionSpec
+from tests.container import KEY, Container, connection
 from tests.contract.model_server import ModelServer
 from tests.dockerfile import Built
 
 ROOT = Path(__file__).parents[2]
-KEY = "planted-key-9f8e7d6c5b4a"
 pytestmark = pytest.mark.xdist_group("image")
 
 
@@ -60,82 +57,6 @@ def stand_in() -> Iterator[StandIn]:
     model = start_stand_in()
     yield model
     model.stop()
-
-
-def connection(url: str) -> str:
-    return json.dumps({"api_base": url, "api_key": KEY})
-
-
-@dataclass
-class Container:
-    """A container's first process, in place of the container."""
-
-    built: Built
-    variables: dict[str, str]
-    port: int = 0
-    process: subprocess.Popen[bytes] = field(init=False)
-    log: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
-        self.log = self.built.app.parent / f"log-{self.port}.jsonl"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self.built.command("CMD"),
-                cwd=self.built.app,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return self.built.environment(PORT=str(self.port), GENAIOPS_SERVE_HOST="127.0.0.1", **self.variables)
-
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
-        return self.answer(method, path, json.dumps(body).encode() if body is not None else None, **headers)[:2]
-
-    def answer(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, Any, dict[str, str]]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body, {"Content-Type": "application/json", **headers})
-            response = connection.getresponse()
-            lower = {name.lower(): value for name, value in response.getheaders()}
-            return response.status, json.loads(response.read()), lower
-        finally:
-            connection.close()
-
-    def until(self, path: str, status: int, seconds: float = 60) -> Any:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                found, content = self.ask("GET", path)
-                if found == status:
-                    return content
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError(f"{path} did not answer {status}: {self.log.read_text()}")
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(40)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +155,14 @@ def test_a_connection_that_is_missing_makes_it_unready_and_nothing_stands_in(pro
         assert "aoai: api_key of the connection 'aoai'" in refused["message"]
         assert container.ask("POST", "/score", {"problem": "1 + 1"})[0] == 503
         assert container.stop() == 0
+
+
+def test_a_setting_that_is_no_number_is_told_at_once(problems: Built) -> None:
+    with Container(problems, {"GENAIOPS_SERVE_CONCURRENCY": "many"}) as container:
+        assert container.process.wait(20) == 2
+        (line,) = container.lines()
+        assert "must be numbers" in line["message"]
+        assert "'many'" in line["message"]
 
 
 def test_a_variable_that_is_missing_makes_it_unready(problems: Built, stand_in: StandIn) -> None:

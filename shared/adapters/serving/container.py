@@ -12,6 +12,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -52,7 +53,12 @@ _IDENTITY: Final = {"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "MSI
 
 def main() -> NoReturn:
     """Resolve and fork here, before any thread or heavy import exists: only then is a fork safe."""
-    settings = _settings(os.environ)
+    try:
+        settings = _settings(os.environ)
+    except ValueError as error:
+        wrong = f"PORT and the settings GENAIOPS_SERVE_… that are given must be numbers: {error}"
+        JsonLines(1, Redaction())("error", wrong)
+        sys.exit(2)
     served, environment, redacted = _prepared(manifest.read(APP))
     log = JsonLines(os.dup(1), redacted)
     printed, prints = os.pipe()
