@@ -9,19 +9,25 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from shared import dead_letters
 from shared.adapters.azure.bus import ServiceBus, Timing
 from shared.adapters.local.clock import SystemClock
 from shared.adapters.queues import QueueConfig
+from shared.chain.messages import Queue
 from shared.errors import BusinessFailure, Conflict, GenAIOpsError, Malformed, NotFound, Throttled, Transient
 from shared.ports import QueueReceiver, WaitingReceiver
+from shared.stuck_letters import TRIES, record_stuck
 from tests.contract.bus_messages import message, received_ids
 from tests.servers.service_bus import Broker, Cut
+from tests.unit.people import memory_ports
 
 QUEUES = (QueueConfig("orders", lock_seconds=60), QueueConfig("events", lock_seconds=60, sessions=True))
+BURIED = "chain-requests/$deadletterqueue"
 QUICK = Timing(look_s=0.1, retries=3, backoff_s=0.05, socket_s=0.05)
 
 
@@ -238,3 +244,24 @@ def test_wiring_it_imports_no_sdk():
         "assert not [name for name in sys.modules if name.split('.')[0] == 'azure'], 'an SDK was imported'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# ------------------------------------------------------------------------------------------------------- dead letters
+
+
+def test_a_dead_letter_that_no_function_can_be_given_is_taken_from_its_queue_by_the_timer():
+    ports = memory_ports()
+    queues = [QueueConfig(name, sessions=queue is Queue.CHAIN_EVENTS) for queue, name in ports.settings.queues.items()]
+    with Broker(queues) as broker:
+        bus = ServiceBus(broker.connection_string, queues, timing=QUICK)
+        bus.send("chain-requests", [message("poison", b'{"DeliveryCount": "x"}')])
+        for queue, times in (("chain-requests", ports.settings.max_delivery_count), (BURIED, TRIES - 1)):
+            for _ in range(times):
+                bus.abandon(bus.wait_for_message(queue, 5))
+        ports = replace(ports, bus=bus)
+        assert record_stuck(ports) == 0, "its trigger may still take it"
+        bus.abandon(bus.wait_for_message(BURIED, 5))
+        assert record_stuck(ports) == 1
+        assert [letter.message_id for letter in dead_letters.listed(ports)] == ["poison"]
+        assert broker.counts("chain-requests").dead_letter == 0
+        bus.close()

@@ -138,7 +138,9 @@ class Receiving:
             Malformed: the queue has sessions, whose messages Service Bus shows only to their holder.
         """
         address = self._browsable(queue)
-        return [replace(received(address.name, message), lock_token="") for message in self._browse(address, count)]
+        found = [received(address.name, message) for message in self._browse(address, count)]
+        # A message that is looked at is not delivered: its count is that of the deliveries that failed.
+        return [replace(message, lock_token="", delivery_count=message.delivery_count - 1) for message in found]
 
     def counts(self, queue: str) -> QueueCounts:
         """How many messages wait in the queue, counted by browsing it: the runtime figures of the portal need the right
