@@ -11,17 +11,17 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from azure.storage.blob import ContainerClient
+from urllib.parse import urlsplit
 
 from genaiops.stand_in_model import StandIn, start_stand_in
 from shared.adapters.queues import QueueConfig
 from shared.chain.messages import Queue
 from shared.connections import Connection
 from tests.acceptance.embedded import Embedded
-from tests.servers.azurite import KEY, Azurite
+from tests.servers.azurite import Azurite
 from tests.servers.certificates import NAMES, Authority
 from tests.servers.containers import Engine
 from tests.servers.fixtures import STORAGE
@@ -90,7 +90,7 @@ def azure_world(
         }
         connection = Connection("aoai", "azure", model.url, "a-key-of-the-workspace")
         management.prompt_flow.connections["aoai"] = connection
-        engine = Engine(folder, fetch, {"aoai": connection})
+        engine = Engine(folder, partial(fetch, management), {"aoai": connection})
         stack.callback(engine.close)
         management.online_endpoints.serve = engine
         host = Embedded(folder / "home", **{**settings, **variables})
@@ -107,14 +107,14 @@ def azure_world(
                 host.kill()
 
 
-def fetch(address: str, folder: Path) -> None:
-    """Bring a build context from blob storage into a folder, as Azure ML's build does."""
-    account, _, rest = address.rstrip("/").rpartition("/contexts/")
-    with ContainerClient(account, "contexts", credential=KEY) as container:
-        for blob in container.list_blobs(name_starts_with=f"{rest}/"):
-            place = folder / blob.name.removeprefix(f"{rest}/")
+def fetch(management: Management, address: str, folder: Path) -> None:
+    """Bring a build context from the workspace's storage into a folder, as Azure ML's build does."""
+    container, _, prefix = urlsplit(address).path.strip("/").partition("/")
+    for name, blob in management.storage.of(container).items():
+        if name.startswith(f"{prefix}/"):
+            place = folder / name.removeprefix(f"{prefix}/")
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(container.download_blob(blob.name).readall())
+            place.write_bytes(blob.content)
 
 
 @contextmanager
