@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from shared.connections import Connection
 from shared.errors import BusinessFailure, NotFound, Throttled, Transient
 from shared.ports import FlowRunner, RunOutcome, RunSpec, RunStatus
 from tests.contract.azure_runs import CloudRuns, cloud_runs
-from tests.contract.local_runner import graded, spec
+from tests.contract.local_runner import FLOWS, graded, spec
 from tests.servers.management import Moment
 
 TAGS = {"genaiops_chain": "chain-1", "genaiops_command": "chain-1/4", "genaiops_cell": "0"}
@@ -108,13 +109,22 @@ def test_what_the_functions_host_keeps_for_itself_is_refused_under_any_name(clou
         cloud.runner.start(graded("a", environment={"REGION": "4f2f5a0c6f0b4a52"}))
 
 
+def test_files_that_a_flow_has_git_ignore_reach_azure_ml_all_the_same(cloud, tmp_path):
+    first = ended(cloud.runner, graded("a", "b"))
+    shutil.copytree(FLOWS / "accuracy", tmp_path / "accuracy")
+    (tmp_path / "accuracy" / ".gitignore").write_text("*.jsonl\ngenaiops*\n")
+    known = {"known_lines": list(first.lines), "known_count": 2, "line_numbers": [2]}
+    outcome = ended(cloud.runner, graded("a", flow=tmp_path / "accuracy", **known))
+    assert outcome.record.metrics == {"accuracy": pytest.approx(2 / 3), "lines": 3.0}
+
+
 def test_submitting_a_flow_runs_none_of_its_code(cloud, tmp_path):
     marker = tmp_path / "was-imported"
     flow = tmp_path / "flow"
     flow.mkdir()
     (flow / "flow.flex.yaml").write_text("entry: mine:answer\n")
     text = f"open({str(marker)!r}, 'a').write(__name__)\ndef answer(text: str) -> str:\n    return text\n"
-    for name in ("mine", "yaml", "typing_extensions", "docutils", "pydash", "token", "genaiops_code", "sitecustomize"):
+    for name in ("mine", "yaml", "typing_extensions", "docutils", "pydash", "token", "shared", "sitecustomize"):
         (flow / f"{name}.py").write_text(text)
     cloud.service.hold()
     run = spec("own", [{"text": "a"}], flow=flow, flow_file="flow.flex.yaml")

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from shared.adapters.azure.machine_learning.runs.dag import LINE, staged_dag
 from shared.adapters.azure.machine_learning.runs.delta import INPUTS, NUMBER, Delta
-from shared.adapters.azure.machine_learning.runs.vendored import copy_engines
+from shared.adapters.azure.machine_learning.runs.vendored import pack_engines
 from shared.adapters.local.engines.dag import materialised_dag, read_dag, used_connections
 from shared.adapters.local.engines.kinds import kind_of, mentioned, read_flow_file
 from shared.adapters.local.flow_runner.known import may_aggregate
@@ -36,7 +36,10 @@ _NOTHING_KEPT: Final = (
     "Run it afresh."
 )
 _KNOWN: Final = "genaiops_known.jsonl"
-_LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", ".git", ".runs", ".venv", "node_modules")
+_LEFT_OUT: Final = shutil.ignore_patterns(
+    *("__pycache__", ".git", ".runs", ".venv", "node_modules"),
+    *(".gitignore", ".amlignore"),  # they mean other places: azure-ai-ml would leave out what is added here
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def stage(spec: RunSpec, folder: Path, delta: Delta, *, environment: Iterable[st
         _write_known(spec, folder / _KNOWN, with_nodes=with_nodes)
     if with_nodes:
         return _stage_dag(spec, folder, delta, known=known)
-    return _stage_code(spec, folder, flow, environment)
+    return _stage_code(spec, folder, flow, environment, known=known)
 
 
 def _stage_dag(spec: RunSpec, folder: Path, delta: Delta, *, known: bool) -> Staged:
@@ -108,7 +111,7 @@ def _stage_dag(spec: RunSpec, folder: Path, delta: Delta, *, known: bool) -> Sta
     return Staged(folder, mapping, staged.aggregations, tuple(spec.connections[name].shown for name in used))
 
 
-def _stage_code(spec: RunSpec, folder: Path, flow: Path, environment: Iterable[str]) -> Staged:
+def _stage_code(spec: RunSpec, folder: Path, flow: Path, environment: Iterable[str], *, known: bool) -> Staged:
     from ruamel.yaml import YAML
 
     used = mentioned(spec.flow, list(spec.connections))
@@ -117,12 +120,13 @@ def _stage_code(spec: RunSpec, folder: Path, flow: Path, environment: Iterable[s
         "flow_file": spec.flow_file,
         "parameters": _parameters(spec),
         "aggregate": spec.aggregate,
+        "known": known,
         "connections": used,
         "environment": sorted(environment),
     }
     (folder / "genaiops_run.json").write_text(json.dumps(run, sort_keys=True), encoding="utf-8")
     shutil.copyfile(_STAGED / "genaiops_entry.py", folder / "genaiops_entry.py")
-    copy_engines(folder / "genaiops_code")
+    pack_engines(folder / "genaiops_code.zip")
     flex = {"entry": "genaiops_entry:Flow", **_session(read_flow_file(spec.flow, spec.flow_file), folder, flow)}
     with (folder / "flow.flex.yaml").open("w", encoding="utf-8") as stream:
         YAML().dump(flex, stream)

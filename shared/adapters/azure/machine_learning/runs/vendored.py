@@ -1,26 +1,29 @@
 """The engines' own code for the snapshot of a flow without nodes: what runs it on a laptop runs it on Azure ML, too.
 
 The files are those that `engines/load.py` imports, directly or through others, found by reading and never by running.
+They go as one archive, which Python imports from: a snapshot is uploaded file by file.
 """
 
 from __future__ import annotations
 
 import ast
+import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path(__file__).parents[5]
+_ALWAYS: Final = (1980, 1, 1, 0, 0, 0)
 _FIRST: Final = ("shared.adapters.local.engines.load", "shared.adapters.local.engines.reasons")
 
 
-def copy_engines(target: Path) -> None:
-    """Write the engines and what they import below `target`, as the package `shared`."""
-    for path in engine_files():
-        place = target / path.relative_to(_ROOT)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(path.read_bytes())
+def pack_engines(target: Path) -> None:
+    """Write the engines and what they import into the archive `target`; the same code is the same archive."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in engine_files():
+            entry = zipfile.ZipInfo(path.relative_to(_ROOT).as_posix(), _ALWAYS)
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 @lru_cache(maxsize=1)

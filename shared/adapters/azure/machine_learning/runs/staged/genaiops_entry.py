@@ -1,6 +1,6 @@
 """The entry of every flow without nodes on Azure ML: it loads the flow into the engine that runs it on a laptop, too.
 
-The engines lie beside this file in `genaiops_code`, what the run is about in `genaiops_run.json`, and what the
+The engines lie beside this file in `genaiops_code.zip`, what the run is about in `genaiops_run.json`, and what the
 aggregation needs of lines that earlier runs have answered in `genaiops_known.jsonl`. Prompt flow imports this module
 wherever a run is submitted, to see its signature: nothing of the flow is imported before an object of it is made, and
 the flow lies in a folder of its own.
@@ -39,6 +39,7 @@ class Flow:
         run = json.loads((HERE / "genaiops_run.json").read_text(encoding="utf-8"))
         self._name = os.environ.get("GENAIOPS_RUN", "run")
         self._aggregates = run["aggregate"]
+        self._has_known = run["known"]
         self._engine = _Engine(run)
 
     # Prompt flow reads these signatures: it refuses `-> dict`, and knows `dict` and `list` only without arguments.
@@ -53,7 +54,8 @@ class Flow:
         if not self._aggregates or not self._engine.aggregates:
             return {}
         new = (json.loads(line[HIDDEN]) for line in lines if line.get(HIDDEN))
-        ordered = heapq.merge(sorted(new, key=itemgetter("line")), _known(), key=itemgetter("line"))
+        known = _known() if self._has_known else iter(())
+        ordered = heapq.merge(sorted(new, key=itemgetter("line")), known, key=itemgetter("line"))
         return self._engine.metrics(ordered, self._name)
 
 
@@ -61,7 +63,7 @@ class _Engine:
     """The flow in its engine. Everything of the engines is imported before anything of the flow."""
 
     def __init__(self, run: Mapping[str, Any]) -> None:
-        sys.path.insert(0, str(HERE / "genaiops_code"))
+        sys.path.insert(0, str(HERE / "genaiops_code.zip"))
         from shared.adapters.local.engines.connections import engine_form
         from shared.adapters.local.engines.contract import FlowError, FlowSource
         from shared.adapters.local.engines.kept import packed, unpacked
@@ -76,7 +78,7 @@ class _Engine:
         connections.serve_prompties()
         source = FlowSource(HERE / run["folder"], run["flow_file"], connections, _scratch())
         set_environment(source, {name: os.environ[name] for name in run["environment"] if name in os.environ})
-        step_aside(source, "", None, not_from=[str(HERE / "genaiops_code")])
+        step_aside(source, "", None, not_from=[str(HERE / "genaiops_code.zip")])
         self._executable = load(source).executable({}, run["parameters"])
 
     @property
@@ -196,11 +198,9 @@ class _Workspace(Mapping[str, Any]):
 
 
 def _known() -> Iterator[Mapping[str, Any]]:
-    file = HERE / "genaiops_known.jsonl"
-    if file.is_file():
-        with file.open(encoding="utf-8") as stream:
-            for line in stream:
-                yield json.loads(line)
+    with (HERE / "genaiops_known.jsonl").open(encoding="utf-8") as stream:
+        for line in stream:
+            yield json.loads(line)
 
 
 def _scratch() -> Path:

@@ -30,13 +30,12 @@ def merged(lines: Sequence[int], values: Mapping[str, Sequence[Any]], inputs: Se
     rows = [
         (line, [column[index] for column in values.values()]) for index, line in enumerate(lines) if line != NOTHING
     ]
-    if KNOWN.is_file():
-        with KNOWN.open(encoding="utf-8") as stream:
-            for text in stream:
-                known = json.loads(text)
-                of_line = known["aggregated"]
-                found = [of_line["inputs" if name in inputs else "values"].get(name) for name in values]
-                rows.append((known["line"], found))
+    with KNOWN.open(encoding="utf-8") as stream:
+        for text in stream:
+            known = json.loads(text)
+            of_line = known["aggregated"]
+            found = [of_line["inputs" if name in inputs else "values"].get(name) for name in values]
+            rows.append((known["line"], found))
     rows.sort(key=lambda row: row[0])
     return {f"v{index}": [row[1][index] for row in rows] for index in range(len(values))}
 
