@@ -14,7 +14,7 @@ from shared.adapters.azure.endpoints.container_registry import RegistryImages
 from shared.adapters.azure.endpoints.image_context import image_context
 from shared.adapters.azure.lazy_credential import LazyCredential
 from shared.azure_settings import AzureSettings
-from shared.errors import BusinessFailure, Conflict, GenAIOpsError, NotFound, Throttled, Transient
+from shared.errors import BusinessFailure, Conflict, GenAIOpsError, Throttled, Transient
 from shared.ports import DeploymentSpec, DeploymentState
 from tests.contract.azure_workspace import azure_settings
 from tests.servers.identity import IdentityEndpoint
@@ -118,7 +118,7 @@ def test_without_a_registry_it_is_said_where_to_name_one(settings: AzureSettings
 
 
 def test_a_target_may_name_another_registry_and_its_group(images: RegistryImages, management: Management) -> None:
-    with pytest.raises(NotFound, match="the container registry 'other'"):
+    with pytest.raises(BusinessFailure, match="'rg-images' has no container registry 'other'"):
         images.begin(deployment(), {"REGISTRY_NAME": "other", "REGISTRY_RG_NAME": "rg-images"})
     assert management.seen(
         "GET", "/resourceGroups/rg-images/providers/Microsoft.ContainerRegistry/registries/other/runs"

@@ -315,6 +315,8 @@ def test_however_a_call_fails_the_command_that_comes_back_ends_with_the_same(
     faults.add(method, path, status=409)
     faults.cut(method, path)
     faults.cut(method, path, moment=Moment.AFTER)
+    if (method, path) in (CALLS["configuration"], CALLS["new-slot"]):
+        faults.add(method, path, status=404)  # right after the web app was made
     raised: list[GenAIOpsError] = []
 
     def until(act: Callable[[], bool]) -> None:

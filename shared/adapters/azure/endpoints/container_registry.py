@@ -65,17 +65,24 @@ class RegistryImages:
                 the settings.
 
         Raises:
-            NotFound: there is no such registry.
-            BusinessFailure, Throttled, Transient: see `errors.py`.
+            BusinessFailure: there is no such registry, or this app may not build there.
+            Throttled, Transient, Conflict: see `errors.py`.
         """
         login_server, group = self._place(options)
         context = image_context(spec)
         registry = login_server.split(".", maxsplit=1)[0]
         begun = {IMAGE: f"{login_server}/{REPOSITORY}:{context.tag}", REGISTRY: registry, GROUP: group, RUN: ""}
-        with _translated(registry):
-            if any(_has_built(run, context.tag) for run in self._succeeded(group, registry)):
-                return begun
-            source = self._client.registries.get_build_source_upload_url(group, registry)
+        try:
+            with _translated(registry):
+                if any(_has_built(run, context.tag) for run in self._succeeded(group, registry)):
+                    return begun
+                source = self._client.registries.get_build_source_upload_url(group, registry)
+        except NotFound as error:
+            raise BusinessFailure(
+                f"The resource group {group!r} has no container registry {registry!r}: correct "
+                "GENAIOPS_CONTAINER_REGISTRY, or REGISTRY_NAME and REGISTRY_RG_NAME in configs/deployment_config.json. "
+                f"{error}"
+            ) from error
         self._upload(str(source.upload_url), context.archive(), registry)
         with _translated(registry):
             request = _request(context.tag, str(source.relative_path))

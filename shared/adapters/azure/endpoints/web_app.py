@@ -195,6 +195,8 @@ class WebAppTarget:
                     f"take a larger plan. {error}"
                 ) from error
             return SeenDeployment(DeploymentState.CREATING, _TRY_AGAIN, tags)
+        except NotFound as error:  # the web app was just made, or is just being deleted: not every part tells so yet
+            raise Transient(str(error)) from error
         return SeenDeployment(DeploymentState.CREATING, "its slot is being created", tags, began="slot")
 
     def _delete(self, options: WebAppOptions, name: str) -> bool:
