@@ -58,3 +58,13 @@ def test_a_machine_without_an_identity_is_told_what_to_do(bus, monkeypatch):
     monkeypatch.setenv("WEBSITE_INSTANCE_ID", "1")
     with pytest.raises(BusinessFailure, match="has no managed identity"):
         bus.send("orders", [message("m1")])
+
+
+def test_a_developer_who_has_not_logged_in_is_told_to(broker, monkeypatch):
+    from azure.identity import AzureCliCredential
+
+    monkeypatch.setenv("PATH", "")  # as where the Azure CLI is not installed
+    bus = ServiceBus(NAMESPACE, QUEUES, AzureCliCredential(), setting="GENAIOPS_BUS", endpoint=broker.endpoint)
+    with pytest.raises(BusinessFailure, match=r"No token for contoso.*\(GENAIOPS_BUS\).*`az login`"):
+        bus.open("orders")
+    bus.close()

@@ -47,7 +47,9 @@ def explained(error: Exception, where: Namespace, queue: str, known: str) -> Gen
             return Throttled(f"{where.host} is busy: {_text(error)}", BUSY_S)
         case sdk.ServiceBusQuotaExceededError():
             return Throttled(f"The queue {queue} or its namespace {where.host} is full: {_text(error)}", FULL_S)
-        case sdk.ServiceBusAuthenticationError() | sdk.ServiceBusAuthorizationError() | ClientAuthenticationError():
+        case ClientAuthenticationError():
+            return _no_token(where, error)
+        case sdk.ServiceBusAuthenticationError() | sdk.ServiceBusAuthorizationError():
             return _refused(where, queue, error)
         case sdk.MessagingEntityDisabledError():
             return Transient(f"The queue {queue} in {where.host} is disabled: enable it in the portal.")
@@ -63,13 +65,20 @@ def _other(error: Exception, where: Namespace, queue: str) -> GenAIOpsError:
     if isinstance(inner, GenAIOpsError):
         return inner  # the credential's own, on its way through the SDK
     if isinstance(inner, ClientAuthenticationError):
-        return _refused(where, queue, inner)
+        return _no_token(where, inner)
     if _needs_no_sessions(error):
         return BusinessFailure(
             f"The queue {queue} in {where.host} is not set up as the product uses it: {_text(error)} Sessions are "
             "required of the queue of chain events, and of no other; that is chosen when a queue is created."
         )
     return Transient(f"{where.host} ({where.setting}) cannot be reached or did not answer for {queue}: {_text(error)}")
+
+
+def _no_token(where: Namespace, error: Exception) -> BusinessFailure:
+    return BusinessFailure(
+        f"No token for {where.host} ({where.setting}) could be got: {_text(error)} On your machine, log in with "
+        "`az login`; in Azure, see whether the app has its managed identity."
+    )
 
 
 def _refused(where: Namespace, queue: str, error: Exception) -> BusinessFailure:
