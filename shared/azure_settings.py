@@ -18,6 +18,7 @@ SERVICE_BUS: Final = "ServiceBus__fullyQualifiedNamespace"
 https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection."""
 BLOB_SERVICE: Final = "Storage__blobServiceUri"
 BUS: Final = "GENAIOPS_BUS"
+CLUSTERS: Final = "GENAIOPS_CLUSTERS"
 _WORKSPACE: Final = ("GENAIOPS_SUBSCRIPTION_ID", "GENAIOPS_RESOURCE_GROUP", "GENAIOPS_ML_WORKSPACE")
 _INSTEAD: Final = {
     "ServiceBus": SERVICE_BUS,
@@ -65,6 +66,12 @@ class AzureSettings:
     """Login server (`<name>.azurecr.io`) into which images of served flows are built."""
     key_vault: str | None = None
     """Name of the Key Vault that holds the connections of served flows outside Azure ML."""
+    clusters: tuple[str, ...] = ()
+    """API servers of Kubernetes clusters that deployments may go to: a use case names one of them, and no other address
+    ever gets this app's token."""
+    cluster_scope: str = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
+    """Scope of the tokens for them; the default is that of AKS with Entra integration:
+    https://learn.microsoft.com/azure/aks/kubelogin-authentication."""
     management_url: str = "https://management.azure.com"
     """Azure Resource Manager; another one in sovereign clouds."""
 
@@ -81,7 +88,7 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> AzureSettings:
     _refuse_keys(variables, wrong)
     _name_unresolved(variables, wrong)
     host = r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?"
-    https = rf"https://{host}(/[^\s?#]*)?"
+    https = rf"https://{host}(/[^\s?#,]*)?"
     subscription, group, workspace = _WORKSPACE
     bus = needed if not variables.get(BUS) else optional  # the embedded host on an emulator has no namespace
     return AzureSettings(
@@ -100,6 +107,17 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> AzureSettings:
         instance_type=optional("GENAIOPS_ML_INSTANCE_TYPE", r"[A-Za-z0-9_]+", "a size such as Standard_E4ds_v4"),
         container_registry=optional("GENAIOPS_CONTAINER_REGISTRY", host, "a login server, <name>.azurecr.io"),
         key_vault=optional("GENAIOPS_KEY_VAULT", r"[A-Za-z][A-Za-z0-9-]{2,23}", "a Key Vault's name"),
+        clusters=tuple(
+            address.strip().rstrip("/")
+            for address in (
+                optional(CLUSTERS, rf"{https}(\s*,\s*{https})*", "API servers' addresses, https://…, by commas") or ""
+            ).split(",")
+            if address.strip()
+        ),
+        cluster_scope=(
+            optional("GENAIOPS_CLUSTER_TOKEN_SCOPE", r"\S+/\.default", "a scope of Entra ID, which ends in /.default")
+            or AzureSettings.cluster_scope
+        ),
         management_url=(
             optional("GENAIOPS_MANAGEMENT_URL", https, "Azure Resource Manager's address, https://…")
             or AzureSettings.management_url

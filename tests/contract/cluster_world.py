@@ -16,6 +16,7 @@ from shared.adapters.azure.endpoints.cluster.target import ClusterTarget
 from shared.adapters.azure.endpoints.composite import AzureEndpoints
 from shared.adapters.azure.endpoints.records import EndpointRecords
 from shared.adapters.memory.blobs import MemoryBlobStore
+from shared.azure_settings import AzureSettings
 from shared.ports import BlobStore, DeploymentSpec, DeploymentState
 from shared.use_case.model import DeploymentTarget
 from tests.servers.certificates import Authority
@@ -80,7 +81,10 @@ def cluster_world(authority: Authority, identity: IdentityEndpoint, **options: A
     with Cluster(certificate, images.start) as cluster:
         entry = {"CLUSTER_URL": cluster.url, "GATEWAY_NAME": "web", "PUBLIC_URL": cluster.public_url, **options}
         credential = ManagedIdentityCredential()
-        target = ClusterTarget(images, lambda read: ClusterApi(read, credential, timeout_s=5))
+        clusters = [cluster.url]
+        target = ClusterTarget(
+            images, lambda read: ClusterApi(read, credential, AzureSettings.cluster_scope, timeout_s=5), clusters
+        )
         blobs = MemoryBlobStore()
         endpoints = AzureEndpoints(EndpointRecords(blobs), {KIND: target}, default=KIND)
         yield ClusterWorld(cluster, endpoints, blobs, DeploymentTarget(KIND, entry))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from shared.adapters.azure.endpoints.cluster.options import KIND
 from shared.errors import BusinessFailure, Conflict, NotFound, Throttled, Transient
 from shared.ports import DeploymentInfo, DeploymentState
+from shared.use_case.model import DeploymentTarget
 from tests.contract.cluster_world import ClusterWorld, cluster_world
 from tests.servers.certificates import Authority
 from tests.servers.identity import IdentityEndpoint
@@ -156,6 +159,13 @@ def test_a_cluster_that_is_not_trusted_names_the_option(
 def test_a_name_that_no_service_may_have_is_refused_before_anything_is_there(world: ClusterWorld) -> None:
     with pytest.raises(BusinessFailure, match="small letters, digits and dashes"):
         world.endpoints.deploy(world.spec("Shop_1", "v1"))
+    assert world.cluster.requests == []
+
+
+def test_a_use_case_can_send_the_apps_token_to_no_address_but_those_of_the_settings(world: ClusterWorld) -> None:
+    elsewhere = DeploymentTarget(KIND, {**world.target.options, "CLUSTER_URL": "https://127.0.0.1:1"})
+    with pytest.raises(BusinessFailure, match=r"none of the clusters .* GENAIOPS_CLUSTERS"):
+        world.endpoints.deploy(replace(world.spec("shop", "v1"), target=elsewhere))
     assert world.cluster.requests == []
 
 

@@ -152,3 +152,10 @@ def test_nothing_that_may_hold_a_key_shows_in_what_is_printed_of_the_settings() 
     assert told.bus_connection == BUS_CONNECTION
     assert BUS_KEY not in repr(told)
     assert "InstrumentationKey" not in repr(told)
+
+
+def test_clusters_are_listed_by_commas_and_told_apart_by_their_addresses() -> None:
+    azure = read(GENAIOPS_CLUSTERS="https://a.example:6443/, https://b.example/k8s").azure
+    assert azure is not None
+    assert azure.clusters == ("https://a.example:6443", "https://b.example/k8s")
+    assert "GENAIOPS_CLUSTERS is 'http://a.example'; it must be" in refused(GENAIOPS_CLUSTERS="http://a.example")

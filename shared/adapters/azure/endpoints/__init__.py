@@ -13,7 +13,8 @@
 | `image_context.py`, `images.py`, `container_registry.py` | the image: its context, where it is built, ACR tasks |
 | `cluster/` | clusters without Azure ML, by plain manifests |
 | `web_app.py` | App Service: a web app an endpoint, a slot a deployment |
-| `web_app_options.py`, `web_app_slot.py`, `web_app_site.py` | its options; what is sent for it; the calls |
+| `web_app_options.py`, `web_app_slot.py` | its options; what is sent for it |
+| `web_app_site.py`, `web_app_probe.py` | the calls; what a slot's container tells of itself |
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def azure_endpoints(
         kind: OnlineEndpoints(kind, workspace, manager, credential, clock, builder=builder)
         for kind in (MANAGED, KUBERNETES)
     }
-    targets[CLUSTER] = ClusterTarget(images, lambda options: ClusterApi(options, credential))
+    targets[CLUSTER] = ClusterTarget(
+        images, lambda options: ClusterApi(options, credential, azure.cluster_scope), azure.clusters
+    )
     targets[WEB_APP] = WebAppTarget(azure, Sites(azure, credential, manager, retries=retries), images)
     return AzureEndpoints(EndpointRecords(blobs), targets, default=MANAGED)

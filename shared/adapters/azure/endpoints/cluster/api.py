@@ -38,9 +38,13 @@ _SHOWN: Final = 500
 class ClusterApi:
     """The objects of one namespace."""
 
-    def __init__(self, options: ClusterOptions, credential: TokenCredential, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, options: ClusterOptions, credential: TokenCredential, scope: str, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """`scope`: of the tokens that the API server takes."""
         self._options = options
         self._credential = credential
+        self._scope = scope
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
 
@@ -108,7 +112,7 @@ class ClusterApi:
 
         what = f"the cluster {self._options.cluster_url}"
         try:
-            token = self._credential.get_token(self._options.token_scope).token
+            token = self._credential.get_token(self._scope).token
         except AzureError as error:
             raise explained(error, what, ROLE) from error
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", "Content-Type": content_type}

@@ -13,8 +13,6 @@ from shared.errors import BusinessFailure
 from shared.use_case.problems import one_of
 
 KIND: Final = "kubernetes_cluster"
-AKS_SCOPE: Final = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
-"""The API servers of AKS with Entra integration: https://learn.microsoft.com/azure/aks/kubelogin-authentication."""
 COMMON: Final = frozenset(
     {"ENV_NAME", "ENDPOINT_NAME", "ENDPOINT_DESC", "TEST_FILE_PATH", "ENVIRONMENT_VARIABLES"}
     | {"CURRENT_DEPLOYMENT_NAME", "CURRENT_DEPLOYMENT_TRAFFIC_ALLOCATION", "PRIOR_DEPLOYMENT_TRAFFIC_ALLOCATION"}
@@ -30,14 +28,13 @@ class ClusterOptions:
     """Where the cluster is, and what a deployment takes of it."""
 
     cluster_url: str
-    """The API server."""
+    """The API server; one of those that the setting GENAIOPS_CLUSTERS lists."""
     gateway: str
     """Gateway (gateway.networking.k8s.io) to which endpoints attach their routes."""
     public_url: str
     """Where that gateway is reached; an endpoint's address is `<public_url>/<endpoint>/score`."""
     cluster_ca: str | None = None
     """The API server's certificate authority as PEM; None: one that the machine trusts."""
-    token_scope: str = AKS_SCOPE
     namespace: str = "genaiops"
     gateway_namespace: str | None = None
     """None: the namespace itself."""
@@ -63,7 +60,6 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str]]] = {
     "CLUSTER_URL": ("cluster_url", _HTTPS, "the API server's address, https://…"),
     "GATEWAY_NAME": ("gateway", _NAME, "the name of a Gateway"),
     "PUBLIC_URL": ("public_url", _HTTPS, "the address at which the gateway is reached, https://…"),
-    "TOKEN_SCOPE": ("token_scope", r"\S+/\.default", "a scope of Entra ID that ends in /.default"),
     "NAMESPACE": ("namespace", _NAME, "a namespace"),
     "GATEWAY_NAMESPACE": ("gateway_namespace", _NAME, "a namespace"),
     "HOSTNAME": ("hostname", r"[a-z0-9.*-]{1,253}", "a host name"),

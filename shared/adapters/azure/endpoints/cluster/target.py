@@ -9,16 +9,17 @@ The Deployment is applied last and deleted last: while it is there, the deployme
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from shared.adapters.azure.endpoints.cluster import manifests, reading
 from shared.adapters.azure.endpoints.cluster.api import ClusterApi
-from shared.adapters.azure.endpoints.cluster.options import ClusterOptions, read
+from shared.adapters.azure.endpoints.cluster.options import KIND, ClusterOptions, read
 from shared.adapters.azure.endpoints.images import Images
 from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
 from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint, tags_of
+from shared.azure_settings import CLUSTERS
 from shared.errors import BusinessFailure, Conflict, NotFound, Transient
 from shared.ports import DeploymentSpec, DeploymentState, Invocation
 
@@ -31,13 +32,15 @@ _UNANSWERED: Final = frozenset({500, 502, 503, 504})
 class ClusterTarget:
     """Serves endpoints in clusters that only their API server is known of."""
 
-    def __init__(self, images: Images, api: Callable[[ClusterOptions], ClusterApi]) -> None:
+    def __init__(self, images: Images, api: Callable[[ClusterOptions], ClusterApi], clusters: Collection[str]) -> None:
+        """`clusters`: the API servers that may be asked: use cases choose among them, and send a token nowhere else."""
         self._images = images
+        self._clusters = frozenset(clusters)
         self._api = lru_cache(maxsize=32)(api)  # one client a cluster: it keeps its connections
 
     def check(self, spec: DeploymentSpec) -> None:
         """Raises BusinessFailure for options and names that a cluster would refuse."""
-        read(spec.target.options if spec.target else {})
+        self._allowed(spec.target.options if spec.target else {})
         name = manifests.object_name(spec.endpoint, spec.name)
         if len(name) > NAME_LIMIT or not name[0].isalpha() or name != name.lower() or "_" in name:
             raise BusinessFailure(
@@ -214,8 +217,19 @@ class ClusterTarget:
             api.delete(kind, name)
 
     def _of(self, record: EndpointRecord) -> tuple[ClusterOptions, ClusterApi]:
-        options = read(record.options)
+        options = self._allowed(record.options)
         return options, self._api(options)
+
+    def _allowed(self, entry: Mapping[str, object]) -> ClusterOptions:
+        options = read(entry)
+        if options.cluster_url not in self._clusters:
+            listed = ", ".join(sorted(self._clusters)) or "none"
+            raise BusinessFailure(
+                f"configs/deployment_config.json, {KIND}: CLUSTER_URL is {options.cluster_url!r}, which is none of the "
+                f"clusters that this app may deploy to ({listed}): choose one of them, or have a platform engineer "
+                f"add it to the app setting {CLUSTERS}."
+            )
+        return options
 
 
 def _address(record: EndpointRecord, options: ClusterOptions) -> str:
