@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -54,6 +56,7 @@ def azure_endpoints_on(
     options: Mapping[str, object] | None = None,
     looks: int = 1,
     retries: int = 3,
+    registry: str | None = None,
 ) -> Iterator[AzureWorld]:
     """Endpoints of a process that has just started, of a management API that has nothing in it yet."""
     del identity, storage  # their variables are set: credential and SDK find them
@@ -61,7 +64,8 @@ def azure_endpoints_on(
     management.operations.looks = looks
     blobs = MemoryBlobStore()
     management.online_endpoints.serve = lambda start: container(management, start)
-    yield AzureWorld(opened(management, blobs, default=default, options=options, retries=retries), blobs, management)
+    endpoints = opened(management, blobs, default=default, options=options, retries=retries, registry=registry)
+    yield AzureWorld(endpoints, blobs, management)
     management.online_endpoints.close()
 
 
@@ -73,9 +77,11 @@ def opened(
     options: Mapping[str, object] | None = None,
     retries: int = 3,
     workspace: Workspace | None = None,
+    registry: str | None = None,
 ) -> Endpoints:
     """The endpoints as one more process sees them."""
-    settings, credential = azure_settings(management), ManagedIdentityCredential()
+    settings = azure_settings(management, container_registry=registry)
+    credential = ManagedIdentityCredential()
     workspace = workspace or Workspace(settings, credential, retries=retries)
     endpoints = azure_endpoints(settings, credential, workspace, blobs, ManualClock(), retries=retries)
     return WithTarget(endpoints, DeploymentTarget(default, options or {})) if default is not None else endpoints
@@ -97,15 +103,24 @@ class WithTarget:
 
 def container(management: Management, start: Start) -> Running:
     """A function in place of what the context builds; it is told by the manifest of the image what to answer."""
-    address = urlsplit(start.context).path.lstrip("/")
-    blobs = management.storage.of(address.partition("/")[0])
-    files = {
-        name.removeprefix(prefix): blob.content
-        for name, blob in blobs.items()
-        if name.startswith(prefix := address.partition("/")[2])
-    }
-    assert "Dockerfile" in files, f"{start.context} is no build context: {sorted(files)[:5]}"
+    files = _image(management, start) if start.image else _context(management, start)
+    assert "Dockerfile" in files, f"{start} has no build context: {sorted(files)[:5]}"
     served = json.loads(files["app/served.json"])
     if any(b"a_package_that_is_not_installed" in files[name] for name in files if name.startswith("app/use-case/")):
         raise CannotStart(BROKEN)
     return Function(lambda payload: echo(payload, served["variants"], served["parameters"]))
+
+
+def _context(management: Management, start: Start) -> dict[str, bytes]:
+    """What Azure ML would build from: a folder of the workspace's blob store."""
+    container, _, folder = urlsplit(start.context).path.lstrip("/").partition("/")
+    blobs = management.storage.of(container)
+    return {name.removeprefix(folder): blobs[name].content for name in blobs if name.startswith(folder)}
+
+
+def _image(management: Management, start: Start) -> dict[str, bytes]:
+    """What ACR tasks have built from: an archive."""
+    packed = management.container_registry.images[start.image.partition("/")[2]]
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        members = [(member.name, archive.extractfile(member)) for member in archive.getmembers()]
+        return {name: content.read() for name, content in members if content is not None}

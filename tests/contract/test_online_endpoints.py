@@ -18,6 +18,7 @@ from tests.contract.azure_endpoints import AzureWorld, azure_endpoints_on, opene
 from tests.contract.test_endpoints_contract import settled, spec, split
 from tests.servers.identity import IdentityEndpoint
 from tests.servers.management import Management
+from tests.servers.management.container_registry import NAME as REGISTRY
 from tests.servers.proxy import Proxy
 
 
@@ -319,6 +320,41 @@ def test_counts_that_may_not_be_read_fail_nothing(azure: AzureWorld) -> None:
     azure.management.faults.add("GET", "/metrics$", status=403, times=2)
     (shown,) = azure.endpoints.describe("shop").deployments
     assert (shown.requests, shown.state) == (0, DeploymentState.READY)
+
+
+def test_the_image_is_built_once_by_the_registry_of_the_settings(
+    management_server: Management, identity: IdentityEndpoint, workspace_storage: Proxy
+) -> None:
+    registry = f"{REGISTRY}.azurecr.io"
+    with azure_endpoints_on(management_server, identity, workspace_storage, registry=registry) as azure:
+        azure.management.container_registry.looks = 2
+        azure.endpoints.deploy(managed("rev1"))
+        waiting = azure.endpoints.look("shop", "rev1")
+        assert waiting.state is DeploymentState.CREATING
+        assert settled(azure.endpoints, "shop", "rev1").state is DeploymentState.READY
+        (environment,) = azure.management.environments.versions.values()
+        assert environment["properties"]["image"].startswith(f"{registry}/")
+        assert environment["properties"]["inferenceConfig"]["readinessRoute"] == {"path": "/ready", "port": 8080}
+        assert json.loads(azure.endpoints.invoke("shop", {"text": "a"}, "rev1").body)["answer"] == "a"
+        ready(azure, replace(managed("rev1"), endpoint="another"))
+        assert len(azure.management.seen("POST", "/scheduleRun$")) == 1
+        assert azure.management.storage.of("azureml-blobstore") == {}
+        assert azure.management.unknown == []
+
+
+def test_an_image_that_cannot_be_built_fails_the_deployment_and_is_tried_anew(
+    management_server: Management, identity: IdentityEndpoint, workspace_storage: Proxy
+) -> None:
+    registry = f"{REGISTRY}.azurecr.io"
+    with azure_endpoints_on(management_server, identity, workspace_storage, registry=registry) as azure:
+        azure.management.container_registry.failing = "ERROR: no matching distribution found"
+        azure.endpoints.deploy(managed("rev1"))
+        info = settled(azure.endpoints, "shop", "rev1")
+        assert info.state is DeploymentState.FAILED
+        assert "no matching distribution found" in info.reason
+        azure.management.container_registry.failing = ""
+        assert azure.endpoints.deploy(managed("rev1")).created
+        assert settled(azure.endpoints, "shop", "rev1").state is DeploymentState.READY
 
 
 def test_another_process_goes_on_where_one_has_ended(azure: AzureWorld) -> None:

@@ -108,9 +108,9 @@ class AzureEndpoints:
             is_so = dict(seen.traffic if seen is not None else {}) == shares
             asked = None if is_so and not (seen is not None and seen.is_changing) else WantedTraffic(split=shares)
             record = self._records.update(endpoint, lambda before: wishes.with_traffic(before, asked))
-            self._drive_traffic(target, record, may_fail=False)
+            self._drive_traffic(target, record, seen, may_fail=False)
         else:
-            self._drive_traffic(target, record)
+            self._drive_traffic(target, record, seen, may_fail=True)
 
     def invoke(self, endpoint: str, payload: Mapping[str, object], deployment: str | None = None) -> Invocation:
         """Score one request, through the split or on the named deployment. See the port."""
@@ -191,7 +191,9 @@ class AzureEndpoints:
             self._records.update(record.name, lambda before: wishes.replace(before, begun))
         return seen
 
-    def _drive_traffic(self, target: Target, record: EndpointRecord, *, may_fail: bool = True) -> None:
+    def _drive_traffic(
+        self, target: Target, record: EndpointRecord, seen: SeenEndpoint | None, *, may_fail: bool
+    ) -> None:
         """Bring the split that was asked for, if there is one, nearer to what the platform has.
 
         What has failed may be deployed anew: only when it is asked again does a split that names it fail (`may_fail`).
@@ -200,10 +202,7 @@ class AzureEndpoints:
             BusinessFailure: it never will be that; then it is no longer asked for.
         """
         asked = record.traffic
-        if asked is None:
-            return
-        seen = target.observe(record)
-        if seen is None and asked.split:
+        if asked is None or (seen is None and asked.split):
             return
         if holds(record, seen) or seen is None:
             self._settle(record, asked, None)

@@ -32,6 +32,7 @@ METADATA: Final = "ARM_CLOUD_METADATA_URL"
 """Where azure-ai-ml learns the addresses of any other cloud; the registries' one: REGISTRY_DISCOVERY_ENDPOINT_URL."""
 _CHATTER: Final = {
     "azure.ai.ml": logging.ERROR,
+    "azure.ai.ml._telemetry": logging.CRITICAL,  # for it every 404 is an error, also to who asks whether a thing exists
     "azure.core.pipeline.policies.http_logging_policy": logging.ERROR,
     "msrest.serialization": logging.ERROR,
 }
