@@ -15,8 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from shared.adapters.azure.endpoints import web_app_options
 from shared.adapters.azure.endpoints.container_registry import RegistryImages
@@ -24,9 +23,10 @@ from shared.adapters.azure.endpoints.images import for_platform
 from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
 from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint, tags_of
 from shared.adapters.azure.endpoints.web_app_options import SLOT, WebAppOptions
+from shared.adapters.azure.endpoints.web_app_probe import probed, refusal
 from shared.adapters.azure.endpoints.web_app_site import Json, Sites
 from shared.adapters.azure.endpoints.web_app_slot import new_site, new_slot, settings_of
-from shared.adapters.serving.front import CANNOT_SERVE, DEPLOYMENT_HEADER, NOT_READY
+from shared.adapters.serving.front import DEPLOYMENT_HEADER
 from shared.azure_settings import AzureSettings
 from shared.errors import BusinessFailure, Conflict, NotFound, Transient
 from shared.ports import DeploymentSpec, DeploymentState, Invocation
@@ -38,7 +38,6 @@ BEGUN_TAG: Final = "genaiops_begun"
 """Of a slot: when its creation began, in seconds since 1970."""
 START_LIMIT_S: Final = 20 * 60.0
 """A container that has not answered by then has failed: an image of this size is pulled and started in two minutes."""
-_PROBE_S: Final = (5.0, 10.0)
 _TRY_AGAIN: Final = "App Service is at work on the web app; it is asked again"
 
 
@@ -146,7 +145,7 @@ class WebAppTarget:
             raise Transient(f"Nothing answered at {url} ({type(error).__name__}).") from error
         latency_ms = (time.perf_counter() - start) * 1000
         who = answer.headers.get(DEPLOYMENT_HEADER, "")
-        if not who or _refusal(answer) is not None:
+        if not who or refusal(answer) is not None:
             # The platform's own word, or of a container that is not ready: no deployment has scored.
             raise Transient(f"No deployment answered at {url} ({answer.status_code}).")
         return Invocation(answer.status_code, answer.content, latency_ms, who)
@@ -209,7 +208,7 @@ class WebAppTarget:
     def _seen(self, options: WebAppOptions, slot: Json, *, counts: bool) -> SeenDeployment:
         tags = dict(slot.get("tags") or {})
         begun = tags.pop(BEGUN_TAG, "")
-        state, reason = _probed(_host(slot))
+        state, reason = probed(_host(slot))
         is_late = begun.isdigit() and self._now() - int(begun) > START_LIMIT_S
         if state is DeploymentState.CREATING and is_late and not self._is_routed(options, slot):
             log = self._sites.log_end(options, _name(slot))
@@ -249,37 +248,3 @@ def _traffic(configuration: Json, slots: Mapping[str, Json]) -> dict[str, int]:
         for rule in experiments.get("rampUpRules") or []
     }
     return {name: share for name, share in shares.items() if name and share}
-
-
-def _probed(host: str) -> tuple[DeploymentState, str]:
-    """Where a slot's container is, as it tells itself."""
-    import requests
-
-    if not host:
-        return DeploymentState.CREATING, "its slot is being created"
-    try:
-        answer = requests.get(f"https://{host}/ready", timeout=_PROBE_S)
-    except requests.RequestException as error:
-        return DeploymentState.CREATING, f"its container does not answer yet ({type(error).__name__})"
-    refusal = _refusal(answer)
-    if refusal is not None:
-        code, message = refusal
-        return (DeploymentState.FAILED if code == CANNOT_SERVE else DeploymentState.CREATING), masked(message)
-    if answer.status_code == HTTPStatus.OK and DEPLOYMENT_HEADER in answer.headers:
-        return DeploymentState.READY, ""
-    if answer.status_code == HTTPStatus.FORBIDDEN:
-        reason = "the web app's access restrictions do not let this app in: allow the network of the functions there"
-        return DeploymentState.FAILED, reason
-    return DeploymentState.CREATING, f"its container does not answer yet ({answer.status_code})"
-
-
-def _refusal(answer: Any) -> tuple[str, str] | None:
-    """Code and message of a container of ours that is not ready; None: it is another answer."""
-    if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or DEPLOYMENT_HEADER not in answer.headers:
-        return None
-    try:
-        error = answer.json()["error"]
-        code, message = str(error["code"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    return (code, message) if code in (NOT_READY, CANNOT_SERVE) else None
