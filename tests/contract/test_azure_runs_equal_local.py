@@ -20,6 +20,7 @@ from tests.contract.azure_runs import CloudRuns, cloud_runs
 from tests.contract.local_runner import FLOWS, KEY, spec
 from tests.contract.model_server import ModelServer
 
+pytestmark = pytest.mark.timeout(600)  # the first test submits all cases
 PAIRS = [{"prediction": "a", "truth": "a"}, {"prediction": "b", "truth": "c"}, {"prediction": "d", "truth": "d"}]
 UNKNOWN = {"prediction": "b", "truth": "unknown"}
 QUESTIONS = [{"question": "one"}, {"question": "two"}]
