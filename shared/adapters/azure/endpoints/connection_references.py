@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from shared.connections import needed_values
-from shared.use_case.connection_types import AZURE
+from shared.use_case.connection_types import AZURE, first_name
 from shared.use_case.model import ConnectionSpec
 
 _METADATA: Final = {"api_version": "ApiVersion", "organization": "Organization", "api_type": "ApiType"}
@@ -44,7 +44,7 @@ def _part(group: str, key: str) -> str:
         return f"credentials/{key}"
     if group == "configs":
         return f"metadata/{key}"
-    match key:
+    match first_name(key):
         case "api_key":
             return "credentials/key"
         case "api_base":
