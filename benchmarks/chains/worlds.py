@@ -54,12 +54,27 @@ def azure(home: Path, runner: FlowRunner) -> Iterator[Ports]:
     with ExitStack() as stack:
         authority = Authority(home)
         identity = stack.enter_context(IdentityEndpoint())
-        os.environ.update({**authority.environment, **identity.environment})
+        stack.enter_context(_variables({**authority.environment, **identity.environment}))
         (home / "azurite").mkdir()
         azurite = stack.enter_context(Azurite(home / "azurite", authority))
         bus = ServiceBus(stack.enter_context(_broker(home, settings)), queues(settings), None, setting="GENAIOPS_BUS")
         stack.callback(bus.close)
         yield _ports(settings, bus, AzureBlobStore(azurite.account(), ManagedIdentityCredential()), runner)
+
+
+@contextmanager
+def _variables(given: Mapping[str, str]) -> Iterator[None]:
+    """Variables of this process, for so long: the SDKs find the servers by them."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
