@@ -248,6 +248,18 @@ def test_a_server_that_dies_ends_the_container_with_its_code(triage: Built, stan
         assert container.lines()[-1]["message"] == "the server was killed by SIGKILL"
 
 
+def test_a_server_ends_with_the_process_that_keeps_it(triage: Built, stand_in: StandIn) -> None:
+    with Container(triage, {"AOAI": connection(stand_in.url)}) as container:
+        container.until("/health", 200)
+        (server,) = Path(f"/proc/{container.process.pid}/task/{container.process.pid}/children").read_text().split()
+        container.process.kill()
+        container.process.wait()
+        end = time.monotonic() + 20
+        while Path(f"/proc/{server}").exists() and "\tZ" not in Path(f"/proc/{server}/status").read_text():
+            assert time.monotonic() < end, "it is left behind"
+            time.sleep(0.05)
+
+
 def test_what_it_logs_is_json_without_the_key(serving_triage: Container) -> None:
     serving_triage.until("/ready", 200)
     serving_triage.ask(

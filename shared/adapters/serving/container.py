@@ -23,6 +23,7 @@ from shared.adapters.local.engines.environment import declared_environment, engi
 from shared.adapters.serving import manifest
 from shared.adapters.serving.apps import ServedFlow
 from shared.adapters.serving.json_lines import JsonLines
+from shared.adapters.serving.lifeline import die_with
 from shared.adapters.serving.manifest import Manifest
 from shared.adapters.serving.promptflow_home import promptflow_environment, quiet_promptflow
 from shared.adapters.serving.server import STOP_SIGNALS, ServerSettings, run
@@ -62,8 +63,10 @@ def main() -> NoReturn:
     served, environment, redacted = _prepared(manifest.read(APP))
     log = JsonLines(os.dup(1), redacted)
     printed, prints = os.pipe()
+    keeper = os.getpid()
     server = os.fork()
     if server == 0:
+        die_with(keeper)
         os.close(printed)
         _redirect(prints)
         try:

@@ -10,7 +10,6 @@ alone: in no file, argument or environment variable.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
@@ -20,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from shared.adapters.serving.apps import ServedFlow, app_of
+from shared.adapters.serving.lifeline import die_with
 from shared.connections import Connection
 
 _HOST_POLL_S: Final = 1.0
-_PR_SET_PDEATHSIG: Final = 1
 _REASON_CHARACTERS: Final = 2000
 
 
@@ -36,7 +35,7 @@ def main() -> NoReturn:
     server = os.fork()
     if server == 0:
         os.close(alive)
-        _die_with(guardian)
+        die_with(guardian)
         _serve(orders)
     os.close(held)
     _guard(server, host, alive, int(orders["report_fd"]))
@@ -53,14 +52,6 @@ def _guard(server: int, host: int, alive: int, report_fd: int) -> NoReturn:
         if ended:
             _report(report_fd, {"exited": os.waitstatus_to_exitcode(status)})
             os.killpg(0, signal.SIGKILL)
-
-
-def _die_with(guardian: int) -> None:
-    """Where the kernel can (Linux), let a guardian's sudden death kill the server too."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != guardian:
-        os._exit(1)  # it died before the kernel was asked
 
 
 def _serve(orders: dict[str, Any]) -> NoReturn:
