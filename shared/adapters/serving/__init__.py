@@ -4,6 +4,6 @@
 other kinds. The local endpoints run it in a process of the laptop (`serve.py` there). In an image it is run by the
 program here: `container.py` (the container's first process, which keeps the server) → `server.py` (the server) →
 `front.py` (health, readiness, limits), `web.py` (HTTP). `manifest.py` says what an image serves, `json_lines.py` how it
-logs; `lifeline.py` ends a server whose keeper has died, `promptflow_home.py` keeps prompt flow quiet. The Dockerfile and
+logs; `lifeline.py` ends a server whose keeper died, `promptflow_home.py` keeps prompt flow quiet. The Dockerfile and
 the locked requirements (`make lock`) lie here, too; `sources.py` finds the modules that an image needs, and is in none.
 """
