@@ -5,7 +5,7 @@
 | `target.py` | what every kind of target does, and what one look at it shows |
 | `records.py`, `wishes.py` | what is asked of an endpoint, kept in blob storage; how it changes |
 | `composite.py`, `info.py` | the port over all targets; what it tells of wishes and looks |
-| `online_endpoints.py` | Azure ML's managed and Kubernetes online endpoints |
+| `online_endpoints.py`, `online_assets.py` | Azure ML's managed and Kubernetes online endpoints; their assets |
 | `online_options.py`, `online_entities.py` | their options; what is sent for them |
 | `unpolled.py` | beginning azure-ai-ml's long operations without waiting for them |
 | `failures.py`, `scoring.py`, `metrics.py`, `autoscale.py` | reasons, scoring, counts and scaling of theirs |

@@ -7,20 +7,18 @@ autoscale setting → READY. A 409, since another operation is running, means: a
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from shared.adapters.azure.arm import ResourceManager
 from shared.adapters.azure.endpoints import autoscale, images, scoring, unpolled
 from shared.adapters.azure.endpoints.failures import reason_of
-from shared.adapters.azure.endpoints.image_context import ImageContext, image_context
+from shared.adapters.azure.endpoints.image_context import image_context
 from shared.adapters.azure.endpoints.metrics import Measured, measured
+from shared.adapters.azure.endpoints.online_assets import OnlineAssets, environment_id, workspace_id
 from shared.adapters.azure.endpoints.online_entities import (
-    INFERENCE,
     deployment_of,
     endpoint_of,
     shares_of,
@@ -43,10 +41,6 @@ if TYPE_CHECKING:
     from azure.ai.ml.entities import OnlineDeployment, OnlineEndpoint
     from azure.core.credentials import TokenCredential
 
-ENVIRONMENT: Final = "genaiops-served-flow"
-"""Name of the environments; their version is the image's tag."""
-COLLECTED: Final = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"
-"""Where azure-ai-ml has data collected by default (`DEFAULT_MDC_PATH`)."""
 _CREATING: Final = DeploymentState.CREATING
 _BUSY: Final = frozenset({"creating", "updating", "deleting"})
 _KNOWN_S: Final = 300.0
@@ -79,6 +73,7 @@ class OnlineEndpoints:
     ) -> None:
         self._kind = kind
         self._workspace = workspace
+        self._assets = OnlineAssets(workspace)
         self._manager = manager
         self._credential = credential
         self._clock = clock
@@ -86,7 +81,6 @@ class OnlineEndpoints:
         self._timeout_s = timeout_s
         self._lock = Lock()
         self._known: dict[str, tuple[float, str, str]] = {}
-        self._location = ""
 
     def check(self, spec: DeploymentSpec) -> None:
         """See the protocol. Raises BusinessFailure."""
@@ -107,8 +101,8 @@ class OnlineEndpoints:
         if self._builder is not None:
             return prepared | dict(self._builder.begin(spec, wanted.options))
         with self._workspace.errors():
-            if self._environment(context.tag) is None:
-                self._upload(context)
+            if self._assets.environment(context.tag) is None:
+                self._assets.upload(context)
         return prepared
 
     def advance(self, record: EndpointRecord, wanted: WantedDeployment) -> SeenDeployment:
@@ -165,7 +159,7 @@ class OnlineEndpoints:
                 if endpoint is None or state_of(endpoint.provisioning_state) in _BUSY:
                     return False
                 endpoint.traffic = shares_of(split)
-                unpolled.begin_endpoint(client, endpoint, self._location_of(client))
+                unpolled.begin_endpoint(client, endpoint, self._assets.location(client))
         except Conflict:
             return False
         return True
@@ -200,10 +194,8 @@ class OnlineEndpoints:
         return scoring.meant(answer, record.name, deployment)
 
     def _begin_endpoint(self, client: MLClient, record: EndpointRecord, wanted: WantedDeployment) -> SeenDeployment:
-        endpoint = endpoint_of(
-            record, read_options(self._kind, record.options), wanted.creation, self._workspace_id(client)
-        )
-        unpolled.begin_endpoint(client, endpoint, self._location_of(client))
+        endpoint = endpoint_of(record, read_options(self._kind, record.options), wanted.creation, workspace_id(client))
+        unpolled.begin_endpoint(client, endpoint, self._assets.location(client))
         return SeenDeployment(_CREATING, "its endpoint is being created")
 
     def _create(
@@ -222,25 +214,13 @@ class OnlineEndpoints:
             state, text = self._builder.look(prepared)
             if state is not DeploymentState.READY:
                 return SeenDeployment(state, text)
-            if self._environment(prepared["environment"]) is None:
-                self._register(prepared["environment"], image=text)
+            if self._assets.environment(prepared["environment"]) is None:
+                self._assets.register(prepared["environment"], image=text)
         options = read_options(self._kind, wanted.options)
-        environment = f"{self._workspace_id(client)}/environments/{ENVIRONMENT}/versions/{prepared['environment']}"
-        deployment = deployment_of(record, wanted, options, environment)
-        self._register_collections(client, deployment)
-        began = unpolled.begin_deployment(client, deployment, self._location_of(client))
+        deployment = deployment_of(record, wanted, options, environment_id(client, prepared["environment"]))
+        self._assets.register_collections(client, deployment)
+        began = unpolled.begin_deployment(client, deployment, self._assets.location(client))
         return SeenDeployment(_CREATING, "it is being created", began=began)
-
-    def _register_collections(self, client: MLClient, deployment: OnlineDeployment) -> None:
-        """Azure ML writes what it collects below a data asset each, which has to be there."""
-        from azure.ai.ml.entities import Data
-
-        collector = deployment.data_collector
-        for name, collection in (collector.collections if collector is not None else {}).items():
-            asset = f"{deployment.endpoint_name}-{deployment.name}-{name}"
-            path = f"{COLLECTED}/{deployment.endpoint_name}/{deployment.name}/{name}"
-            client.data.create_or_update(Data(name=asset, version="1", path=path))
-            collection.data = f"{self._workspace_id(client)}/data/{asset}/versions/1"
 
     def _replace(self, client: MLClient, record: EndpointRecord, former: OnlineDeployment) -> SeenDeployment:
         if state_of(former.provisioning_state) != "deleting":
@@ -264,7 +244,7 @@ class OnlineEndpoints:
         if state == "succeeded":
             if isinstance(options, ManagedOptions) and options.autoscale is not None:
                 path = self._deployment_id(client, record.name, wanted.name)
-                autoscale.ensure(self._manager, path, self._location_of(client), options.autoscale)
+                autoscale.ensure(self._manager, path, self._assets.location(client), options.autoscale)
             return _shown(found, self._measured(endpoint).get(wanted.name, Measured()), began=began)
         if state in ("failed", "canceled"):
             reason = reason_of(client, self._manager, record.name, wanted)
@@ -313,42 +293,8 @@ class OnlineEndpoints:
             return None
         return found
 
-    def _environment(self, tag: str) -> Any:
-        from azure.core.exceptions import ResourceNotFoundError
-
-        try:
-            return self._workspace.client().environments.get(ENVIRONMENT, tag)
-        except ResourceNotFoundError:
-            return None
-
-    def _upload(self, context: ImageContext) -> None:
-        """Into the workspace's blob store, from where Azure ML builds; files that lie there already are left alone."""
-        from azure.ai.ml.entities import BuildContext
-
-        with tempfile.TemporaryDirectory() as folder:
-            context.write(Path(folder, "context"))
-            path = str(Path(folder, "context"))
-            self._register(context.tag, build=BuildContext(path=path, dockerfile_path="Dockerfile"))
-
-    def _register(self, tag: str, **source: Any) -> None:
-        from azure.ai.ml.entities import Environment
-
-        environment = Environment(name=ENVIRONMENT, version=tag, inference_config=INFERENCE, **source)
-        self._workspace.client().environments.create_or_update(environment)
-
-    def _location_of(self, client: MLClient) -> str:
-        if not self._location:
-            self._location = str(client.workspaces.get(client.workspace_name).location)
-        return self._location
-
-    def _workspace_id(self, client: MLClient) -> str:
-        return (
-            f"/subscriptions/{client.subscription_id}/resourceGroups/{client.resource_group_name}"
-            f"/providers/Microsoft.MachineLearningServices/workspaces/{client.workspace_name}"
-        )
-
     def _deployment_id(self, client: MLClient, endpoint: str, deployment: str) -> str:
-        return f"{self._workspace_id(client)}/onlineEndpoints/{endpoint}/deployments/{deployment}"
+        return f"{workspace_id(client)}/onlineEndpoints/{endpoint}/deployments/{deployment}"
 
 
 def _shown(deployment: OnlineDeployment, counted: Measured, *, began: str = "") -> SeenDeployment:
