@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
 ROLE: Final = "Storage Blob Data Contributor"
+_CHUNK: Final = 1 << 20
+"""Bytes of a file that are in memory at once."""
 
 
 class WorkspaceStorage:
@@ -78,6 +80,8 @@ class WorkspaceStorage:
             f"{found.protocol}://{found.account_name}.blob.{found.endpoint}",
             found.container_name,
             credential=self._workspace.credential,
+            max_single_get_size=_CHUNK,  # by itself the SDK takes 32 MB at once
+            max_chunk_get_size=_CHUNK,
             retry_total=self._retries,
             retry_status=0,
             connection_timeout=10.0,

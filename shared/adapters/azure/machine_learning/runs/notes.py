@@ -7,6 +7,7 @@ runs/open/<cloud name>.json   there until the run's outcome was fetched: how a t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -63,9 +64,12 @@ class RunNotes:
         for info in self._blobs.list(CONTAINER, _OPEN):
             yield info.name.removeprefix(_OPEN).removesuffix(".json")
 
-    def forget(self, cloud: str) -> None:
-        """A run that was never submitted."""
-        self.close(cloud)
+    def opened(self, cloud: str) -> datetime | None:
+        """Since when the run is open; None where it never was, or its outcome was fetched."""
+        try:
+            return self._blobs.info(CONTAINER, f"{_OPEN}{cloud}.json").last_modified
+        except NotFound:
+            return None
 
     def known(self, cloud: str) -> RunNote | None:
         """As `read`, or None."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import random
-import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +32,7 @@ from shared.adapters.local.engines.environment import declared_environment
 from shared.adapters.local.flow_runner.known import may_aggregate
 from shared.errors import BusinessFailure, Conflict, NotFound, Transient
 from shared.ports import BlobStore, RunOutcome, RunSpec, RunStatus
+from shared.process_secrets import holds_secret
 from shared.use_case.references import is_secret
 
 log = logging.getLogger("genaiops.azure_runs")
@@ -40,13 +40,12 @@ log = logging.getLogger("genaiops.azure_runs")
 _COMPLETED: Final = "Completed"
 _FAILED: Final = "Failed"
 _CANCELLED: Final = frozenset({"Canceled", "CancelRequested", "Cancelled"})
-_OF_THE_HOST: Final = re.compile(
-    r"(?i)identity_header|msi_secret|azurewebjobs.*|applicationinsights_.*|machinekey_.*|website_.*(key|connectionstring)"
-)
-"""Variables that the Functions host has for itself: no flow may ask for one of them under another name."""
-_SHORTEST: Final = 8
 _ASKED: Final = 64
 """Open runs whose status one sweep asks for."""
+_SUBMITTED_BY_THEN: Final = timedelta(hours=1)
+"""After this time, nobody is still submitting a run that was noted: no function runs as long."""
+_WATCHED: Final = 256
+"""Runs whose progress is told by the process that started them."""
 
 
 class AzureFlowRunner:
@@ -118,16 +117,24 @@ class AzureFlowRunner:
         return RunOutcome(RunStatus.RUNNING)
 
     def cancel(self, name: str) -> None:
-        """Stop the run; one that has ended or does not exist is no error. Raises Throttled, Transient."""
+        """Stop the run; one that has ended or does not exist is no error. Raises Throttled, Transient.
+
+        Nobody wants its outcome: it is open no more, so that no timer asks for it again and again.
+        """
         cloud = cloud_name(name)
-        if self._notes.known(cloud) is None:
+        opened = self._notes.opened(cloud)
+        if opened is None:
             return
         try:
             run = self._run(name, cloud)
         except NotFound:
+            # Whoever noted it may be submitting it at this moment: then its look, which comes stale, is here again.
+            if datetime.now(UTC) - opened > _SUBMITTED_BY_THEN:
+                self._closed(cloud)
             return
         if str(run.get("status")) not in (_COMPLETED, _FAILED, *_CANCELLED):
             self._submitter.cancel(cloud)
+        self._closed(cloud)
 
     def ended_unnoticed(self) -> Iterable[Mapping[str, str]]:
         """Tags of runs that have ended and whose outcome nobody has fetched: their event was lost, or is late.
@@ -192,7 +199,7 @@ class AzureFlowRunner:
         )
         self._notes.write(cloud, note)
         if spec.on_progress is not None:
-            self._watching[cloud] = spec.on_progress
+            self._watch(cloud, spec.on_progress)
         try:
             self._submitter.submit(submission)
         except Conflict as conflict:
@@ -212,11 +219,17 @@ class AzureFlowRunner:
     def _only_aggregates(self, spec: RunSpec) -> bool:
         return bool(spec.known_count) and spec.aggregate and may_aggregate(spec.flow, spec.flow_file)
 
-    def _closed(self, cloud: str, note: RunNote) -> None:
+    def _closed(self, cloud: str, note: RunNote | None = None) -> None:
         self._notes.close(cloud)
         watching = self._watching.pop(cloud, None)
-        if watching is not None:
+        if watching is not None and note is not None:
             watching(note.lines)
+
+    def _watch(self, cloud: str, on_progress: Callable[[int], None]) -> None:
+        """Tell of the run's end, if this process is the one that learns of it: most runs end in another's sight."""
+        while len(self._watching) >= _WATCHED:
+            self._watching.pop(next(iter(self._watching), ""), None)
+        self._watching[cloud] = on_progress
 
     def _tell(self, spec: RunSpec, lines: int) -> None:
         if spec.on_progress is not None:
@@ -250,9 +263,8 @@ class _Names:
 def _environment(spec: RunSpec) -> dict[str, str]:
     """The run's variables: they are shown to whoever may read the workspace, so secrets are refused."""
     variables = {**declared_environment(spec.flow, spec.flow_file), **spec.environment}
-    of_host = {value for name, value in os.environ.items() if _OF_THE_HOST.fullmatch(name) and len(value) >= _SHORTEST}
     for name, value in variables.items():
-        if is_secret(name, value) or value in of_host:
+        if is_secret(name, value) or holds_secret(value):
             raise BusinessFailure(
                 f"The variable {name} holds a secret, and everybody who may read the Azure ML workspace could read it"
                 " there: put it into a custom connection of the workspace and write"
