@@ -51,7 +51,7 @@ class DeploymentState(StrEnum):
 
 @dataclass(frozen=True)
 class DeploymentInfo:
-    """A deployment as its platform sees it. Counts are of requests since it was created."""
+    """A deployment as its platform sees it. Counts are of requests since it was created, where the platform counts."""
 
     endpoint: str
     name: str

@@ -25,8 +25,8 @@ from shared.ports import DeploymentSpec, DeploymentState, Invocation
 
 NAME_LIMIT: Final = 63
 """Of a Service's name: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#rfc-1035-label-names."""
-_UNANSWERED: Final = frozenset({500, 502, 503, 504})
-"""What a gateway says by itself where nobody answered."""
+_UNANSWERED: Final = frozenset({404, 500, 502, 503, 504})
+"""What a gateway says by itself where nobody answered: it has no route yet, or nobody is behind it."""
 
 
 class ClusterTarget:
@@ -131,6 +131,8 @@ class ClusterTarget:
         answered = answer.headers.get(manifests.HEADER, "")
         if not answered and answer.status_code in _UNANSWERED:
             raise Transient(f"The gateway at {url} found nobody to answer ({answer.status_code}).")
+        if deployment and answered not in ("", deployment):  # without a rule for it, its traffic is everybody's
+            raise Transient(f"The gateway at {url} has no route to {deployment!r} yet: {answered!r} answered.")
         return Invocation(answer.status_code, answer.content, latency, answered or deployment or "")
 
     def delete(self, record: EndpointRecord, deployment: str) -> bool:
