@@ -13,6 +13,7 @@ from functools import cache
 from typing import Final
 
 from shared.secret_shapes import HIDDEN, masked
+from shared.use_case.host_variables import is_key_of_the_host
 from shared.use_case.references import is_secret_name, may_be_secret_name
 
 _SHORTEST: Final = 8
@@ -38,6 +39,15 @@ def _is_secret(name: str, value: str) -> bool:
     # A PARTITION_KEY may be a word that texts need: such a name is believed where the value is no word.
     perhaps = may_be_secret_name(name) and len(value) >= _NO_WORD and any(character.isdigit() for character in value)
     return perhaps or is_secret_name(name) or name == "IDENTITY_HEADER"
+
+
+def holds_secret(value: str) -> bool:
+    """Whether a value, of a variable that a use case names, is or holds a secret of this process's own settings.
+
+    They are read anew: the use case may have given the variable another name, so that its value alone tells.
+    """
+    of_host = {each for name, each in os.environ.items() if is_key_of_the_host(name) and len(each) >= _NO_WORD}
+    return any(secret in value for secret in of_host.union(secrets_in(os.environ)))
 
 
 def _in_connection(text: str) -> set[str]:

@@ -16,7 +16,7 @@ The blocks of `experiment.yaml`, and the files beside it:
     variation.py             `parameters`, `strategy`, `repeat`, `budget`; value_types.py: values that cannot be
     options.py               gates, approval
     deployment_block.py      deployment; deployment_config.py: as the template has it
-    variables.py             `environment/env.yaml`
+    variables.py             `environment/env.yaml`; host_variables.py: what it cannot ask for
     sample_request.py        the sample request
 
 Flows, each kind by its files:

@@ -1,7 +1,7 @@
 """The variables of `environment/env.yaml`: read as written, and filled in from the environment when a flow is run.
 
 A variable that is set in the process environment or in `.env` goes before the file's literal, so that an installation
-can differ without another file. What belongs to a connection or to this product is never given to a flow.
+can differ without another file. What belongs to a connection, to this product or to its host is never given to a flow.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 from shared.env_file import Variables
 from shared.errors import BusinessFailure
 from shared.use_case.block import Block
+from shared.use_case.host_variables import is_of_the_host, is_ours
 from shared.use_case.model import ConnectionSpec, Problem, UseCase
 from shared.use_case.problems import Problems
 from shared.use_case.references import are_connections, is_placeholder, is_secret, is_secret_name, reference
@@ -22,8 +23,11 @@ from shared.use_case.yaml_file import read_yaml
 
 FILE: Final = "environment/env.yaml"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
-_OURS: Final = "GENAIOPS_"
 _KEY_OF_A_CONNECTION: Final = '"api_key"'
+_FILLED_IN_THERE: Final = "@microsoft."
+"""How App Service is told to fill in a setting, from Key Vault or App Configuration, with the web app's identity:
+https://learn.microsoft.com/azure/app-service/app-service-key-vault-references."""
+_OF_THE_HOST: Final = "is the host's own (its identity, its storage, its keys), which flows are never given"
 
 
 def read_variables(folder: Path, problems: Problems) -> dict[str, str]:
@@ -71,8 +75,14 @@ def _may_be_given(entry: Block, name: str, value: str) -> bool:
             f"{name[:80]!r} is no name of a variable: it has letters, digits and `_`, and begins with no digit"
         )
         return False
-    if any(part.upper().startswith(_OURS) for part in (name, named or "")):
-        entry.problem(f"{_OURS}… are settings of this product, which flows are never given; choose another name")
+    if any(is_ours(part) for part in (name, named or "")):
+        entry.problem("GENAIOPS_… are settings of this product, which flows are never given; choose another name")
+        return False
+    if named is not None and is_of_the_host(named):
+        entry.problem(f"{named} {_OF_THE_HOST}; choose another name")
+        return False
+    if value.strip().casefold().startswith(_FILLED_IN_THERE):
+        entry.problem(f"is a reference that App Service would fill in, from anywhere; write ${{{name}}} here")
         return False
     if named is None and value.strip().startswith("${"):
         entry.problem(f"is {value[:80]!r}; a reference stands alone and has the form ${{NAME}}")
@@ -132,7 +142,11 @@ def _looked_up(written: Mapping[str, str], variables: Variables) -> tuple[dict[s
         named = reference(value)
         if named is None and is_placeholder(value):
             named = name
-        found = variables.find(dict.fromkeys((name, *([named] if named else []))))
+        if named is not None and is_of_the_host(named):
+            wrong[name] = f"{named} {_OF_THE_HOST}; choose another name"
+            continue
+        names = dict.fromkeys((name, *([named] if named else [])))
+        found = variables.find(each for each in names if not is_of_the_host(each))
         if found is not None and _KEY_OF_A_CONNECTION in found.value:
             wrong[name] = (
                 f"{found.variable} in {found.where} is a connection with its key, which flows are never given; "

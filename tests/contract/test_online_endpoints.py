@@ -150,6 +150,19 @@ def test_connections_are_references_and_variables_are_filled_in(
         assert secret not in uploaded
 
 
+@pytest.mark.parametrize("asked", ["TEAM_B_API_KEY", "REGION_OF_TEAM_B"])
+def test_a_variable_that_holds_a_secret_is_refused_since_it_would_lie_in_clear(
+    azure: AzureWorld, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setenv("TEAM_B_API_KEY", "0f1e2d3c4b5a69788796a5b4")
+    monkeypatch.setenv("REGION_OF_TEAM_B", "0f1e2d3c4b5a69788796a5b4")
+    with pytest.raises(BusinessFailure, match=r"REGION holds a secret.*custom connection") as refused:
+        azure.endpoints.deploy(replace(managed("rev1"), environment={"REGION": f"${{{asked}}}"}))
+    assert "0f1e2d3c" not in str(refused.value)
+    assert azure.management.requests == []
+    assert azure.endpoints.list() == []
+
+
 @pytest.mark.parametrize("endpoint", ["ab", "9shop", "shop_one", "shop-", "s" * 33])
 def test_a_name_that_azure_takes_not_is_refused_before_anything_is_made(azure: AzureWorld, endpoint: str) -> None:
     with pytest.raises(BusinessFailure, match=r"3 to 32 .*deployment\.endpoint"):

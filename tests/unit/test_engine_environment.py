@@ -29,10 +29,12 @@ def test_what_programs_need_is_passed_on(monkeypatch: pytest.MonkeyPatch, name: 
 def test_a_flow_asks_for_variables_of_its_host_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEARCH_KEY", "for the search")
     monkeypatch.setenv("GENAIOPS_SIGNING_KEY", "secret")
+    monkeypatch.setenv("IDENTITY_HEADER", "secret")
     monkeypatch.setenv("AOAI", '{"api_key": "secret"}')
     monkeypatch.delenv("MISSING", raising=False)
     (tmp_path / "flow.dag.yaml").write_text(
         "environment_variables:\n  KEY: ${env:SEARCH_KEY}\n  OURS: ${env:GENAIOPS_SIGNING_KEY}\n  MODEL: ${env:AOAI}\n"
+        "  OF_THE_HOST: ${env:IDENTITY_HEADER}\n"
         "  NONE: ${env:MISSING}\n  PLAIN: a text\n  OF_A_CONNECTION: ${aoai.api_base}\n  NUMBER: 3\nnodes: []\n"
     )
     assert declared_environment(tmp_path) == {"KEY": "for the search"}

@@ -93,6 +93,34 @@ def test_a_variable_that_holds_a_connection_is_refused_without_showing_it(folder
     assert "sk-secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IDENTITY_HEADER",
+        "MSI_SECRET",
+        "AzureWebJobsStorage",
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",
+        "APPSETTING_AOAI",
+        "CUSTOMCONNSTR_shop",
+        "MACHINEKEY_DecryptionKey",
+        "WEBSITE_AUTH_ENCRYPTION_KEY",
+        "Storage__blobServiceUri",
+    ],
+)
+def test_what_the_host_keeps_for_itself_is_never_looked_up(name: str) -> None:
+    """Records of deployments were written before a use case is read: the look-up itself holds to it, too."""
+    here = {name: "of-the-host", name.upper(): "of-the-host"}
+    with pytest.raises(BusinessFailure, match=f"A: {name} is the host's own") as caught:
+        variables.filled_in({"A": f"${{{name}}}"}, here, None)
+    assert "of-the-host" not in str(caught.value)
+    assert variables.filled_in({name: "a text"}, here, None) == {name: "a text"}
+
+
+@pytest.mark.parametrize("name", ["IDENTITY_PROVIDER", "STORAGE", "WEBSITE_URL", "FUNCTIONS_URL", "AZURE_CLIENT_ID"])
+def test_names_like_the_hosts_are_ordinary_variables(name: str) -> None:
+    assert variables.filled_in({"A": f"${{{name}}}"}, {name: "x"}, None) == {"A": "x"}
+
+
 def test_an_empty_file_and_no_file_say_nothing(folder: Path) -> None:
     assert loaded(folder).variables == {}
     put(folder, FILE, "# nothing yet\n")
@@ -108,6 +136,10 @@ def test_an_empty_file_and_no_file_say_nothing(folder: Path) -> None:
         ("1A: x", "is no name of a variable"),
         ("GENAIOPS_HOME: x", "are settings of this product"),
         ("A: ${GENAIOPS_HOME}", "are settings of this product"),
+        ("A: ${IDENTITY_HEADER}", "IDENTITY_HEADER is the host's own"),
+        ("A: ${AzureWebJobsStorage}", "AzureWebJobsStorage is the host's own"),
+        ("A: ${APPSETTING_GENAIOPS_HOME}", "APPSETTING_GENAIOPS_HOME is the host's own"),
+        ("A: '@Microsoft.KeyVault(VaultName=kv;SecretName=theirs)'", "App Service would fill in, from anywhere"),
         ("A: ${B}/c", "a reference stands alone"),
         ("AZURE_OPENAI_API_KEY: 0123456789abcdef0123", "holds a secret in clear; write ${AZURE_OPENAI_API_KEY}"),
         ('A: \'{"api_key": "x"}\'', "holds a secret in clear"),

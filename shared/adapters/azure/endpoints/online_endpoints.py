@@ -21,6 +21,7 @@ from shared.adapters.azure.endpoints.online_assets import OnlineAssets, environm
 from shared.adapters.azure.endpoints.online_entities import (
     deployment_of,
     endpoint_of,
+    looked_up,
     shares_of,
     state_of,
 )
@@ -87,6 +88,7 @@ class OnlineEndpoints:
         check_name(spec.endpoint, "endpoint")
         check_name(spec.name, "deployment")
         read_options(self._kind, spec.target.options if spec.target is not None else {})
+        looked_up(spec.environment)
 
     def prepare(  # what every image of this content shares
         self,

@@ -16,7 +16,9 @@ from shared.adapters.azure.endpoints.online_options import (
 )
 from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
 from shared.adapters.azure.endpoints.target import CREATION_TAG, tags_of
-from shared.use_case.references import reference
+from shared.errors import BusinessFailure
+from shared.process_secrets import holds_secret
+from shared.use_case.references import is_secret, reference
 from shared.use_case.variables import filled_in
 
 if TYPE_CHECKING:
@@ -128,15 +130,38 @@ def variables_of(wanted: WantedDeployment, options: OnlineOptions) -> dict[str, 
 
     A text of the flow's own lies in the image already; what is `${NAME}` there is looked for under NAME here, as the
     image's server looks for it in its environment.
+
+    Raises:
+        BusinessFailure: a variable is not set in this app, or holds a secret.
     """
-    values = filled_in(wanted.environment, os.environ, None)
-    named = {reference(written): values[name] for name, written in wanted.environment.items() if reference(written)}
     return {
         **references(wanted.connections),
-        **{name: value for name, value in named.items() if name is not None},
+        **looked_up(wanted.environment),
         "GENAIOPS_DEPLOYMENT": wanted.name,
         "GENAIOPS_SERVE_CONCURRENCY": str(options.requests.max_concurrent_requests),
     }
+
+
+def looked_up(environment: Mapping[str, str]) -> dict[str, str]:
+    """The values here of variables that are written as `${NAME}`, under NAME. They lie in clear in a deployment.
+
+    Raises:
+        BusinessFailure: one is not set in this app, or holds a secret.
+    """
+    values = filled_in(environment, os.environ, None)
+    found = {}
+    for name, written in environment.items():
+        named = reference(written)
+        if named is None:
+            continue
+        if is_secret(named, values[name]) or holds_secret(values[name]):
+            raise BusinessFailure(
+                f"The variable {name} holds a secret, and everybody who may read the Azure ML workspace could read it "
+                "in the deployment: put it into a custom connection of the workspace and list that under `connections` "
+                "in experiment.yaml."
+            )
+        found[named] = values[name]
+    return found
 
 
 def state_of(provisioning_state: str | None) -> str:

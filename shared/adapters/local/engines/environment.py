@@ -12,6 +12,7 @@ from typing import Any, Final
 from shared.adapters.local.engines.kinds import DAG_FILE, environment_references, read_flow_file
 from shared.child_environment import inherited_environment
 from shared.connections import Connection
+from shared.use_case.host_variables import is_of_the_host, is_ours
 
 _QUIET: Final = {
     # prompt flow's telemetry client calls out when it is merely imported, whatever pf.yaml says.
@@ -34,8 +35,8 @@ def declared_environment(flow: Path, flow_file: str = DAG_FILE) -> dict[str, str
     """Variables of this process that the flow asks for.
 
     A flow asks by `NAME: ${env:NAME}` under `environment_variables`, by `${env:NAME}` in a prompty, and by `${…}` as a
-    value in `init.json`, which means the variable `<ARGUMENT>` or `<ARGUMENT>_<KEY>`. Settings of ours (`GENAIOPS_…`)
-    and connections are not given; a variable that is not set here is left as the flow has it.
+    value in `init.json`, which means the variable `<ARGUMENT>` or `<ARGUMENT>_<KEY>`. Settings of ours (`GENAIOPS_…`),
+    the host's own and connections are not given; a variable that is not set here is left as the flow has it.
 
     Raises:
         BusinessFailure: the flow's file cannot be read.
@@ -50,7 +51,9 @@ def declared_environment(flow: Path, flow_file: str = DAG_FILE) -> dict[str, str
 
 
 def _may_be_given(name: str) -> bool:
-    return name in os.environ and not name.upper().startswith("GENAIOPS_") and '"api_key"' not in os.environ[name]
+    if is_ours(name) or is_of_the_host(name):
+        return False
+    return name in os.environ and '"api_key"' not in os.environ[name]
 
 
 def init_file(flow: Path) -> dict[str, Any]:
