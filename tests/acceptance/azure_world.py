@@ -85,7 +85,6 @@ def azure_world(
             "GENAIOPS_RESOURCE_GROUP": GROUP,
             "GENAIOPS_ML_WORKSPACE": WORKSPACE,
             "GENAIOPS_MANAGEMENT_URL": management.url,
-            "GENAIOPS_BUS": broker.connection_string,
             "GENAIOPS_LOOK_SECONDS": "1",
         }
         connection = Connection("aoai", "azure", model.url, "a-key-of-the-workspace")
@@ -98,7 +97,9 @@ def azure_world(
         management.prompt_flow.on_run_event = world.run_changed
         stack.enter_context(_environment(settings))
         try:
+            host.arguments += ["--bus", broker.connection_string]
             host.start()
+            host.variables["GENAIOPS_BUS"] = broker.connection_string  # from now on: for the test's own ports
             host.until_serving()
             yield world
             host.stop()

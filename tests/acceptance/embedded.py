@@ -57,6 +57,8 @@ class Embedded:
         self.url = f"http://127.0.0.1:{http_port}"
         self.router_url = f"http://127.0.0.1:{router_port}"
         self.stand_in_url = f"http://127.0.0.1:{stand_in_port}"
+        self.arguments: list[str] = []
+        """Of `start`, on the command line."""
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
 
@@ -68,7 +70,7 @@ class Embedded:
         self.starts += 1
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "genaiops", "start"],
+                [sys.executable, "-m", "genaiops", "start", *self.arguments],
                 cwd=ROOT,
                 env=os.environ | self.variables,
                 stdin=subprocess.DEVNULL,
