@@ -85,12 +85,15 @@ def _perform(ports: Ports, delivery: Delivery, handling: Handling) -> None:
     if command.id not in chain.awaiting:
         handling.tell(outcome="stale")
         log.info("%s: %s is stale: the chain does not await it", command.id, command.type)
+        _stop_run(ports, chain, command)
         return
     answer = _answer(ports, chain, command, last=delivery.count >= ports.settings.max_delivery_count)
     match answer:
         case Answer():
             handling.tell(outcome=type(answer).__name__)
             send_event(ports, answer)
+            if isinstance(answer, CommandFailed):
+                _stop_run(ports, chain, command)
         case LookAgain():
             handling.tell(outcome="look again")
             if not command.hint:  # else the scheduled look comes anyway
@@ -113,6 +116,27 @@ class _Later:
 def _come_back(ports: Ports, command: AnyCommand, seconds: float) -> None:
     due = ports.clock.now() + timedelta(seconds=seconds)
     send_command(ports, command, f"{command.id}/look/{command.look}/attempt/{command.attempt}", due)
+
+
+def _stop_run(ports: Ports, chain: Chain, command: AnyCommand) -> None:
+    """Nobody waits for the run of this command any more: it must not go on, and cost, unseen.
+
+    Where it cannot be stopped now, the command comes back as a hint, which is stale by then, a few times.
+    """
+    if not isinstance(command, RunCell | EvaluateRun):
+        return
+    from shared.experimentation.cancel import cancel_unwanted
+
+    try:
+        cancel_unwanted(ports, chain, command)
+    except GenAIOpsError as error:
+        attempt = command.attempt + 1 if command.hint else 0
+        log.warning("%s: its run could not be stopped: %s", command.id, error)
+        if attempt < len(PAUSES_S) and not isinstance(error, BusinessFailure):
+            again = {"look": command.look or 1, "attempt": attempt, "hint": True}
+            pause = error.retry_after if isinstance(error, Throttled) else PAUSES_S[attempt]
+            due = ports.clock.now() + timedelta(seconds=pause)
+            send_command(ports, command.model_copy(update=again), f"{command.id}/stop/{command.look}/{attempt}", due)
 
 
 def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> Answer | LookAgain | _Later:

@@ -13,11 +13,11 @@ import logging
 from datetime import datetime
 from typing import Any, Final
 
-from shared import dead_letters, run_tags, telemetry
+from shared import chain_store, dead_letters, run_tags, telemetry
 from shared.claim_check import fetched
 from shared.delivery import Delivery
 from shared.envelopes import send_command
-from shared.errors import Malformed
+from shared.errors import Malformed, NotFound
 from shared.ports import Ports
 
 log = logging.getLogger("genaiops.run_events")
@@ -47,6 +47,11 @@ def reconcile(ports: Ports, now: datetime) -> None:
             command = run_tags.look_at(tags, now)
         except (TypeError, ValueError):
             log.warning("a run that has ended has no tags of a command: %s", sorted(tags))
+            continue
+        try:
+            chain_store.load(ports.blobs, command.chain)
+        except (NotFound, Malformed) as error:  # sent, it would become a dead letter, every minute anew
+            log.warning("%s: its run has ended and nobody can look at it: %s", command.id, error)
             continue
         log.info("%s: its run has ended and nobody said so: looking at it", command.id)
         send_command(ports, command, f"{command.id}/reconciled/{now:%Y%m%d%H%M}", now)

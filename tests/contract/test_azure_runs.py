@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -107,6 +109,22 @@ def test_what_the_functions_host_keeps_for_itself_is_refused_under_any_name(clou
     monkeypatch.setenv("IDENTITY_HEADER", "4f2f5a0c6f0b4a52")
     with pytest.raises(BusinessFailure, match="REGION holds a secret"):
         cloud.runner.start(graded("a", environment={"REGION": "4f2f5a0c6f0b4a52"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "asked"),
+    [
+        ("AZURE_CLIENT_SECRET", "x7Q~of-the-app-0123456789", "x7Q~of-the-app-0123456789"),
+        ("TEAM_B_API_KEY", "0f1e2d3c4b5a69788796a5b4", "0f1e2d3c4b5a69788796a5b4"),
+        ("TEAM_B", '{"secrets": {"token": "of-team-b-0123456789"}}', '{"secrets": {"token": "of-team-b-0123456789"}}'),
+    ],
+)
+def test_a_secret_of_the_app_or_of_another_use_case_is_refused_under_any_name(cloud, monkeypatch, name, value, asked):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BusinessFailure, match="REGION holds a secret") as refused:
+        cloud.runner.start(graded("a", environment={"REGION": asked}))
+    assert asked not in str(refused.value)
+    assert submitted(cloud) == 0
 
 
 def test_files_that_a_flow_has_git_ignore_reach_azure_ml_all_the_same(cloud, tmp_path):
@@ -282,9 +300,32 @@ def test_a_run_is_cancelled_once_and_again_without_harm(cloud):
     cloud.runner.start(run := graded("a"))
     for _ in range(2):
         cloud.another_process().cancel(run.name)
-    assert cloud.runner.look(run.name).status is RunStatus.CANCELLED
     assert len(cloud.management.seen("POST", "/cancel$")) == 1
+    assert list(cloud.another_process().ended_unnoticed()) == [], "nobody wants to be told of its end"
+    assert cloud.runner.look(run.name).status is RunStatus.CANCELLED
     cloud.runner.cancel("never-started")
+
+
+def test_a_run_that_ended_before_it_was_cancelled_is_told_no_more(cloud):
+    cloud.runner.start(run := graded("a", tags=TAGS))
+    assert until(lambda: list(cloud.another_process().ended_unnoticed())) == [run.tags]
+    cloud.another_process().cancel(run.name)
+    assert list(cloud.another_process().ended_unnoticed()) == []
+    assert cloud.management.seen("POST", "/cancel$") == []
+
+
+def test_a_note_whose_run_nobody_submitted_is_dropped_once_nobody_can_be_submitting_it(cloud, monkeypatch):
+    cloud.management.faults.add("POST", "BulkRuns/submit", status=500)
+    run = graded("a", tags=TAGS)
+    with pytest.raises(Transient):
+        cloud.runner.start(run)
+    cloud.another_process().cancel(run.name)
+    assert list(cloud.another_process().ended_unnoticed()) == [run.tags], "another process may be at it"
+    opened = cloud.blobs.info("runs", f"open/{cloud_name(run.name)}.json")
+    long_ago = dataclasses.replace(opened, last_modified=opened.last_modified - timedelta(hours=2))
+    monkeypatch.setattr(cloud.blobs, "info", lambda *_: long_ago)
+    cloud.another_process().cancel(run.name)
+    assert list(cloud.another_process().ended_unnoticed()) == []
 
 
 def test_runs_that_ended_and_were_not_fetched_are_told_until_they_are(cloud):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from shared import chain_store
 from shared.adapters.memory.endpoints import MemoryEndpoints
-from shared.chain.messages import PrepareChain, Queue, parse_command
+from shared.adapters.memory.runner import MemoryFlowRunner
+from shared.chain.messages import CancelRequested, PrepareChain, Queue, parse_command
 from shared.chain.state import ChainStatus
 from shared.delivery import Delivery
 from shared.errors import Throttled, Transient
 from shared.perform import DEPLOY_PATIENCE, perform
-from tests.memory_world import World, small_flow
+from shared.ports import RunOutcome, RunSpec, RunStatus
+from tests.memory_world import World, accuracy, exact, small_flow
 
 
 class Ailing:
@@ -143,3 +149,64 @@ def test_faults_count_in_a_row_so_that_a_long_work_survives_many_of_them(tmp_pat
     world.pump()
     assert world.chain(chain).status is ChainStatus.SUCCEEDED, world.log(chain)
     assert endpoints.calls > 20
+
+
+class InTheCloud(MemoryFlowRunner):
+    """A runner whose runs go on for ever unless somebody stops them."""
+
+    def __init__(self) -> None:
+        super().__init__({"small": small_flow, "evaluate": exact}, {"evaluate": accuracy}, looks=100_000)
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.faults: list[Exception] = []
+
+    def start(self, spec: RunSpec) -> RunOutcome:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return super().start(spec)
+
+    def cancel(self, name: str) -> None:
+        if self.faults:
+            raise self.faults.pop()
+        super().cancel(name)
+
+    def going_on(self) -> list[str]:
+        return [spec.name for spec in self.started if self.look(spec.name).status is RunStatus.RUNNING]
+
+
+def later(world: World) -> None:
+    for _ in range(5):
+        world.clock.advance(61)
+        while world._deliver_one():
+            pass
+
+
+def test_a_run_that_is_submitted_while_its_chain_is_cancelled_is_stopped_by_its_next_look(tmp_path):
+    runner = InTheCloud()
+    world = World(tmp_path, runner=runner)
+    chain = world.request("pr")
+
+    def cancelled() -> None:  # by others, to the end: nothing is there yet that they could stop
+        event = CancelRequested(id=f"{chain}/cancel", chain=chain, at=world.clock.now(), by="ada")
+        world.publish(Queue.CHAIN_EVENTS, event.model_dump_json().encode(), event.id, session=chain)
+        while world._deliver_one():
+            pass
+
+    runner.meanwhile = cancelled
+    world.pump()
+    assert world.chain(chain).status is ChainStatus.CANCELLED
+    assert runner.started
+    later(world)
+    assert runner.going_on() == []
+
+
+@pytest.mark.parametrize("faults", [[], [Transient("away")], [Throttled("busy", 30)] * 3])
+def test_a_run_whose_command_is_given_up_is_stopped(tmp_path, faults):
+    runner = InTheCloud()
+    runner.faults = list(faults)
+    world = World(tmp_path, runner=runner)
+    chain = world.request("pr")
+    world.pump(patience=20_000)  # a day
+    assert world.chain(chain).status is ChainStatus.FAILED
+    later(world)
+    assert runner.faults == []
+    assert runner.going_on() == []

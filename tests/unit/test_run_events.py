@@ -135,3 +135,13 @@ def test_recorded_events_wake_the_commands_that_their_tags_name(world, payload, 
         **looks,
     }
     assert world.dead_letters() == []
+
+
+def test_a_run_whose_chain_is_gone_makes_no_dead_letter_every_minute(world):
+    chain, awaiting = started(world)
+    world.blobs.delete("chains", f"{chain}/state.json")
+    for _ in range(3):
+        sweep(world.ports)
+        world.clock.advance(61)
+    assert world.dead_letters() == []
+    assert world.bus.counts("experimentation").active == len(awaiting), "the looks that were scheduled, and no more"
