@@ -9,14 +9,15 @@ through the session's own receiver (`bus_sessions.py`).
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from shared.adapters.azure.bus_browsing import browsed, is_scheduled
 from shared.adapters.azure.bus_errors import explained
 from shared.adapters.azure.bus_handler import Handler, close_all
+from shared.adapters.azure.bus_locks import LockedMessages, lost
 from shared.adapters.azure.bus_messages import received
 from shared.adapters.azure.bus_namespace import Clients, Timing
 from shared.adapters.azure.bus_sessions import Sessions
@@ -27,11 +28,6 @@ from shared.ports import QueueCounts, ReceivedMessage
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
 
-REMEMBERED: Final = 10_000
-"""Messages under a lock that can be settled; far more than a host handles at a time. The oldest are forgotten first."""
-PAGE: Final = 100
-"""Messages browsed in one request."""
-
 
 class Receiving:
     """The receiving half of `ServiceBus`."""
@@ -41,7 +37,7 @@ class Receiving:
         self._known = ", ".join(sorted(config.name for config in queues.values()))
         self._lock = threading.Lock()
         self._receivers: dict[tuple[str, str], Handler[ServiceBusReceiver]] = {}
-        self._taken: OrderedDict[str, ServiceBusReceivedMessage] = OrderedDict()
+        self._locked = LockedMessages()
         self._sessions = Sessions(clients, self._explain, timing)
 
     # -------------------------------------------------------------------------------------------------------- taking
@@ -125,7 +121,7 @@ class Receiving:
         if address.sessions:
             until = self._sessions.renew(address, message.session_id or "")
         else:
-            taken = self._held(message)
+            taken = self._locked.held(message)
             until = self._on_message(address, message, lambda receiver: receiver.renew_message_lock(taken))
         return replace(message, locked_until=until)
 
@@ -149,7 +145,7 @@ class Receiving:
         address = self._browsable(queue)
         scheduled = active = 0
         for message in self._browse(address, None):
-            if _is_scheduled(message):
+            if is_scheduled(message):
                 scheduled += 1
             else:
                 active += 1
@@ -162,7 +158,7 @@ class Receiving:
         """End all receivers."""
         with self._lock:
             receivers, self._receivers = list(self._receivers.values()), {}
-            self._taken.clear()
+        self._locked.clear()
         close_all([*(receiver.close for receiver in receivers), self._sessions.close])
 
     # ------------------------------------------------------------------------------------------------------- helpers
@@ -177,7 +173,9 @@ class Receiving:
         def take(receiver: ServiceBusReceiver) -> ReceivedMessage | None:
             until = receiver.session.locked_until_utc if address.sessions else None
             for taken in receiver.receive_messages(max_message_count=1, max_wait_time=wait_s):
-                return self._keep(received(address.name, taken, until), taken)
+                message = received(address.name, taken, until)
+                self._locked.keep(message, taken)
+                return message
             return None
 
         if address.sessions:
@@ -188,13 +186,13 @@ class Receiving:
         self, message: ReceivedMessage, settle: Callable[[ServiceBusReceiver, ServiceBusReceivedMessage], None]
     ) -> None:
         address = resolve(self._queues, message.queue)
-        taken = self._held(message)
+        taken = self._locked.held(message)
         try:
             self._on_message(address, message, lambda receiver: settle(receiver, taken))
         except Conflict:
-            self._forget(message)
+            self._locked.forget(message)
             raise
-        self._forget(message)
+        self._locked.forget(message)
 
     def _on_message(
         self, address: Address, message: ReceivedMessage, operation: Callable[[ServiceBusReceiver], Any]
@@ -204,25 +202,7 @@ class Receiving:
                 return self._sessions.use(address, message.session_id or "", operation)
             return self._settling(address).use(operation)
         except Conflict as error:
-            raise _lost(message) from error
-
-    def _held(self, message: ReceivedMessage) -> ServiceBusReceivedMessage:
-        with self._lock:
-            taken = self._taken.get(message.lock_token)
-        if taken is None:
-            raise _lost(message)
-        return taken
-
-    def _keep(self, message: ReceivedMessage, taken: ServiceBusReceivedMessage) -> ReceivedMessage:
-        with self._lock:
-            self._taken[message.lock_token] = taken
-            while len(self._taken) > REMEMBERED:
-                self._taken.popitem(last=False)
-        return message
-
-    def _forget(self, message: ReceivedMessage) -> None:
-        with self._lock:
-            self._taken.pop(message.lock_token, None)
+            raise lost(message) from error
 
     def _taking(self, address: Address) -> Handler[ServiceBusReceiver]:
         name, buried = address.config.name, address.is_dead_letter
@@ -254,27 +234,4 @@ class Receiving:
 
     def _browse(self, address: Address, count: int | None) -> list[ServiceBusReceivedMessage]:
         """The first `count` messages; None: all."""
-
-        def browse(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
-            found: list[ServiceBusReceivedMessage] = []
-            number = 1
-            while count is None or len(found) < count:
-                wanted = PAGE if count is None else min(PAGE, count - len(found))
-                page = receiver.peek_messages(max_message_count=wanted, sequence_number=number)
-                if not page:
-                    break
-                found += page
-                number = (page[-1].sequence_number or 0) + 1
-            return found
-
-        return self._settling(address).use(browse)
-
-
-def _is_scheduled(message: ServiceBusReceivedMessage) -> bool:
-    from azure.servicebus import ServiceBusMessageState
-
-    return message.state is ServiceBusMessageState.SCHEDULED
-
-
-def _lost(message: ReceivedMessage) -> Conflict:
-    return Conflict(f"The lock on message {message.message_id} of {message.queue} was lost; it is delivered again.")
+        return self._settling(address).use(lambda receiver: browsed(receiver, count))
