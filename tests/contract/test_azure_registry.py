@@ -6,36 +6,16 @@ azure-ai-ml runs whole against the stand-in of the management APIs; tokens come 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from copy import deepcopy
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.azure.machine_learning import AzureRegistry, asset_names, asset_tags
+from shared.adapters.azure.machine_learning import asset_names, asset_tags
 from shared.errors import BusinessFailure, NotFound
 from shared.names import ASSET_PATTERN
-from shared.ports import AssetKind, NewAsset
-from tests.servers.management import Management
-
-DATA, MODEL = AssetKind.DATA, AssetKind.MODEL
-
-
-def new(content: str = "a", kind: AssetKind = DATA, name: str = "tickets.train", **more) -> NewAsset:
-    return NewAsset(kind=kind, name=name, content_hash=content * 64, blob=f"bundles/datasets/{content * 64}", **more)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_unknown_was_asked(management: Management) -> Iterator[None]:
-    yield
-    assert (management.unknown, management.broken) == ([], [])
-    assert all(request.bearer for request in management.requests if not request.path.startswith("/metadata"))
-
-
-def versions(registry: AzureRegistry, kind: AssetKind = DATA, name: str = "tickets.train") -> list[str]:
-    return [asset.version for asset in registry.list(kind, name)]
-
+from tests.contract.registered import DATA, MODEL, new, nothing_unknown_was_asked, versions  # noqa: F401 - autouse
 
 # What Azure ML is told
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,28 +11,11 @@ from shared.adapters.azure.machine_learning import AzureRegistry, Workspace
 from shared.adapters.azure.machine_learning.turns import LEASE, Turns
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.errors import BusinessFailure, Conflict, NotFound, Throttled, Transient
-from shared.ports import Asset, AssetKind, NewAsset
+from shared.ports import Asset, NewAsset
 from tests.contract.azure_workspace import azure_settings
+from tests.contract.registered import DATA, MODEL, new, nothing_unknown_was_asked, versions  # noqa: F401 - autouse
 from tests.servers.identity import IdentityEndpoint
-from tests.servers.management import Management, Moment
-
-DATA, MODEL = AssetKind.DATA, AssetKind.MODEL
-
-
-def new(content: str = "a", kind: AssetKind = DATA, name: str = "tickets.train", **more) -> NewAsset:
-    return NewAsset(kind=kind, name=name, content_hash=content * 64, blob=f"bundles/datasets/{content * 64}", **more)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_unknown_was_asked(management: Management) -> Iterator[None]:
-    yield
-    assert (management.unknown, management.broken) == ([], [])
-    assert all(request.bearer for request in management.requests if not request.path.startswith("/metadata"))
-
-
-def versions(registry: AzureRegistry, kind: AssetKind = DATA, name: str = "tickets.train") -> list[str]:
-    return [asset.version for asset in registry.list(kind, name)]
-
+from tests.servers.management import Moment
 
 # Faults
 

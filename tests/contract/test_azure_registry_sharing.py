@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from shared.adapters.azure.machine_learning import AzureRegistry, Workspace
 from shared.adapters.memory.clock import ManualClock
 from shared.errors import BusinessFailure, Conflict, Throttled, Transient
-from shared.ports import AssetKind, BlobStore, NewAsset, stages
+from shared.ports import AssetKind, BlobStore, stages
 from tests.contract.azure_workspace import azure_settings
+from tests.contract.registered import DATA, MODEL, new, nothing_unknown_was_asked, versions  # noqa: F401 - autouse
 from tests.servers.identity import IdentityEndpoint
 from tests.servers.management import Management
 from tests.servers.management.registries import NAME as SHARED
-
-DATA, MODEL = AssetKind.DATA, AssetKind.MODEL
-
-
-def new(content: str = "a", kind: AssetKind = DATA, name: str = "tickets.train", **more) -> NewAsset:
-    return NewAsset(kind=kind, name=name, content_hash=content * 64, blob=f"bundles/datasets/{content * 64}", **more)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_unknown_was_asked(management: Management) -> Iterator[None]:
-    yield
-    assert (management.unknown, management.broken) == ([], [])
-    assert all(request.bearer for request in management.requests if not request.path.startswith("/metadata"))
-
-
-def versions(registry: AzureRegistry, kind: AssetKind = DATA, name: str = "tickets.train") -> list[str]:
-    return [asset.version for asset in registry.list(kind, name)]
 
 
 def sharing_workspace(management: Management, name: str = SHARED) -> Workspace:
