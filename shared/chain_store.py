@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import chain as joined
 from itertools import islice
+from threading import Lock
 from typing import Final
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -34,6 +35,7 @@ NEVER_BEGAN: Final = timedelta(hours=1)
 
 log = logging.getLogger("genaiops.chain")
 _prepared: WeakKeyDictionary[BlobStore, OrderedDict[str, PreparedChain]] = WeakKeyDictionary()
+_lock = Lock()
 _indexed: WeakSet[BlobStore] = WeakSet()
 """Stores whose index is known to be complete."""
 
@@ -160,13 +162,16 @@ def read_prepared(blobs: BlobStore, chain_id: str) -> PreparedChain:
 
     It never changes, and every run of a chain needs it: the last few are remembered, for matrices may be large.
     """
-    remembered = _prepared.setdefault(blobs, OrderedDict())
-    if chain_id not in remembered:
-        content = blobs.read(CONTAINER, f"{chain_id}/prepared.json")
-        remembered[chain_id] = PreparedChain.model_validate_json(content)
-        while len(remembered) > REMEMBERED:
-            remembered.popitem(last=False)
-    return remembered[chain_id]
+    with _lock:
+        remembered = _prepared.setdefault(blobs, OrderedDict())
+        found = remembered.get(chain_id)
+    if found is None:  # read without the lock: two threads may both read it, and none waits for another's chain
+        found = PreparedChain.model_validate_json(blobs.read(CONTAINER, f"{chain_id}/prepared.json"))
+        with _lock:
+            remembered[chain_id] = found
+            while len(remembered) > REMEMBERED:
+                remembered.popitem(last=False)
+    return found
 
 
 def _settle(blobs: BlobStore, chain: Chain) -> None:
