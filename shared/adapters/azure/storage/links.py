@@ -57,6 +57,7 @@ class Links:
     def _key_until(self, now: datetime, ends: datetime) -> UserDelegationKey:
         with self._lock:
             if self._key is None or self._key_ends < ends + SKEW:
-                self._key_ends = now + KEY_LIFE
-                self._key = self._service.client.get_user_delegation_key(now - SKEW, self._key_ends)
+                key_ends = now + KEY_LIFE
+                self._key = self._service.client.get_user_delegation_key(now - SKEW, key_ends)
+                self._key_ends = key_ends  # only then: a request that failed gave no key that lives as long
             return self._key
