@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from shared.adapters.azure.endpoints.cluster.manifests import TAGS
 from shared.adapters.azure.endpoints.cluster.options import KIND
+from shared.adapters.azure.endpoints.target import CREATION_TAG
 from shared.errors import BusinessFailure, Conflict, NotFound, Throttled, Transient
 from shared.ports import DeploymentInfo, DeploymentState
 from shared.use_case.model import DeploymentTarget
@@ -118,6 +120,44 @@ def test_a_route_that_somebody_else_has_just_changed_is_written_again_later(worl
     world.cluster.faults.add("PATCH", ROUTES, status=409)
     shared_out(world, v1=100)
     assert world.endpoints.describe("shop").traffic == {"v1": 100}
+
+
+def test_a_share_that_somebody_gave_meanwhile_is_not_deleted_from_under_the_users(world: ClusterWorld) -> None:
+    for deployment in ("v1", "v2"):
+        world.endpoints.deploy(world.spec("shop", deployment))
+        settled(world, deployment)
+    shared_out(world, v1=100)
+    record, target = world.endpoints._record("shop"), world.endpoints._targets[KIND]
+    assert not target.delete(record, "v1"), "whoever asks for it looked before the split"
+    assert world.endpoints.invoke("shop", {"text": "hi"}).deployment == "v1"
+    assert target.delete(record, "v2")
+
+
+def test_a_failed_deployment_is_made_anew_without_taking_the_route_of_the_others_from_them(world: ClusterWorld) -> None:
+    world.endpoints.deploy(world.spec("shop", "v1"))
+    settled(world, "v1")
+    shared_out(world, v1=100)
+    world.endpoints.deploy(world.spec("shop", "v2"))
+    settled(world, "v2")
+    for key, workload in world.cluster.objects.items():
+        if key[0] == "deployments" and key[2] == "shop-v2":
+            workload["metadata"]["annotations"] = {TAGS: json.dumps({CREATION_TAG: "a-former-one"})}
+    services = {key for key in world.cluster.objects if key[0] == "services"}
+    world.endpoints.look("shop", "v2")
+    assert ("deployments", "shop-v2") not in {(key[0], key[2]) for key in world.cluster.objects}
+    assert {key for key in world.cluster.objects if key[0] == "services"} == services
+
+
+def test_a_deployment_whose_creation_a_crash_cut_off_is_not_made_again_once_it_was_seen(world: ClusterWorld) -> None:
+    world.endpoints.deploy(world.spec("shop", "v1"))
+    records = world.endpoints._records
+    forgotten = records.read("shop").deployments["v1"].model_copy(update={"began": ""})
+    records.update("shop", lambda record: record.having(forgotten))
+    settled(world, "v1")
+    for key in [key for key in world.cluster.objects if key[0] == "deployments"]:
+        del world.cluster.objects[key]
+    with pytest.raises(NotFound):
+        world.endpoints.look("shop", "v1")
 
 
 @pytest.mark.parametrize(

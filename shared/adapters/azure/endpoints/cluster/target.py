@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -25,6 +26,7 @@ from shared.ports import DeploymentSpec, DeploymentState, Invocation
 
 NAME_LIMIT: Final = 63
 """Of a Service's name: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#rfc-1035-label-names."""
+_APPLIED: Final = "applied"
 _UNANSWERED: Final = frozenset({404, 500, 502, 503, 504})
 """What a gateway says by itself where nobody answered: it has no route yet, or nobody is behind it."""
 
@@ -72,13 +74,15 @@ class ClusterTarget:
                 "or delete it, or choose another endpoint."
             )
         if creation != wanted.creation:
-            self._delete_objects(api, name)
+            # Its Service is the next one's, too: a route to a Service that is gone is refused as a whole.
+            self._delete_objects(api, name, keeping="Service")
             return SeenDeployment(DeploymentState.CREATING, "a former deployment of this name is being deleted")
-        found = self._seen(api, record.name, wanted.name, workload)
+        found = replace(self._seen(api, record.name, wanted.name, workload), began=_APPLIED)
         if found.state is not DeploymentState.READY:
             return found
         if not self._is_routed(record, wanted.name, options, api):
-            return SeenDeployment(DeploymentState.CREATING, "the gateway has not taken up its route yet", found.tags)
+            reason = "the gateway has not taken up its route yet"
+            return replace(found, state=DeploymentState.CREATING, reason=reason)
         return found
 
     def observe(self, record: EndpointRecord, *, counts: bool = False) -> SeenEndpoint | None:  # noqa: ARG002 - a cluster counts nothing
@@ -141,6 +145,8 @@ class ClusterTarget:
         route = self._route(record, api)
         if route is not None and deployment in reading.routed_deployments(route):
             split = reading.written_split(route, record.name)
+            if split.get(deployment):  # given to it since the caller looked: without it, nobody would be answered
+                return False
             if not self._apply_route(record, split, options, api, route, without=deployment):
                 return False
         self._delete_objects(api, manifests.object_name(record.name, deployment))
@@ -157,7 +163,7 @@ class ClusterTarget:
             record.name, wanted.name, text, read(wanted.options), tags=tags_of(wanted)
         ):
             api.apply(manifest)
-        return SeenDeployment(DeploymentState.CREATING, "its pods are being started", tags_of(wanted), began="applied")
+        return SeenDeployment(DeploymentState.CREATING, "its pods are being started", tags_of(wanted), began=_APPLIED)
 
     def _seen(self, api: ClusterApi, endpoint: str, deployment: str, workload: Mapping[str, Any]) -> SeenDeployment:
         found = reading.seen(workload)
@@ -214,9 +220,10 @@ class ClusterTarget:
         except NotFound:
             return None
 
-    def _delete_objects(self, api: ClusterApi, name: str) -> None:
+    def _delete_objects(self, api: ClusterApi, name: str, keeping: str = "") -> None:
         for kind in ("HorizontalPodAutoscaler", "Service", "Deployment"):
-            api.delete(kind, name)
+            if kind != keeping:
+                api.delete(kind, name)
 
     def _of(self, record: EndpointRecord) -> tuple[ClusterOptions, ClusterApi]:
         options = self._allowed(record.options)
