@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final, Self
+from typing import Final
 
 from tests.contract.model_server import completion
+from tests.servers.plain_http import Handler, LoopbackServer
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -122,34 +121,14 @@ def answer(messages: Messages) -> str:
     return next(rule(messages) for start, rule in RULES.items() if any(text.startswith(start) for text in beginnings))
 
 
-class TemplateModel:
+class TemplateModel(LoopbackServer):
     """`with TemplateModel() as model:` serves on `model.url`."""
 
     def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Completions)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        body = completion(answer(request["messages"]))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+class _Completions(Handler):
+    def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+        request = json.loads(self.content())
+        self.answer(200, completion(answer(request["messages"])))

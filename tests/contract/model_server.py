@@ -12,11 +12,12 @@ import re
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from tests.servers.plain_http import Handler, LoopbackServer
 
 
-class ModelServer:
+class ModelServer(LoopbackServer):
     """`with ModelServer() as model:` serves on `model.url` and records what it was asked."""
 
     def __init__(self) -> None:
@@ -25,17 +26,7 @@ class ModelServer:
         self.most_in_flight = 0
         self._in_flight = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def _try(self, text: str, request: dict[str, Any]) -> int:
         with self._lock:
@@ -49,17 +40,12 @@ class ModelServer:
         with self._lock:
             self._in_flight -= 1
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[Handler]:
         model = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        class Completions(Handler):
+            def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+                request = json.loads(self.content())
                 request["key"] = self.headers.get("api-key") or self.headers.get("Authorization")
                 text = request["messages"][-1]["content"]
                 system = request["messages"][0]["content"]
@@ -78,10 +64,10 @@ class ModelServer:
                     if tried <= int(times or 99):
                         body = json.dumps({"error": {"message": f"refused with key {request['key']}"}}).encode()
                         headers = {"Retry-After": "0.2"} if status == "429" else {"retry-after-ms": "10"}
-                        self.answer(int(status), body, **headers)
+                        self.answer(int(status), body, headers)
                         return
                 if "[garbage]" in text:
-                    self.answer(200, b"<html>Welcome to the proxy</html>", content_type="text/html")
+                    self.answer(200, b"<html>Welcome to the proxy</html>", kind="text/html")
                 elif "[broken json]" in text:
                     self.answer(200, b'{"choices": [')
                 elif "[empty]" in text:
@@ -91,16 +77,7 @@ class ModelServer:
                     usage = re.search(r"\[usage (.+)\]", text)
                     self.answer(200, completion(f"{style} {request['temperature']} answer", usage[1] if usage else ""))
 
-            def answer(self, status: int, body: bytes, content_type: str = "application/json", **headers: str) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", content_type)
-                self.send_header("Content-Length", str(len(body)))
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-        return Handler
+        return Completions
 
 
 def completion(text: str, tokens: str = "") -> bytes:

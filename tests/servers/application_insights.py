@@ -11,15 +11,15 @@ import gzip
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
 from tests.servers.certificates import Certificate
+from tests.servers.plain_http import Handler, LoopbackServer
 
 KEY = "00000000-1111-2222-3333-444444444444"
 
 
-class Ingestion:
+class Ingestion(LoopbackServer):
     """`with Ingestion() as insights:` serves; `insights.connection_string` leads to it."""
 
     def __init__(self, certificate: Certificate | None = None) -> None:
@@ -31,12 +31,7 @@ class Ingestion:
         self.status = 200
         self.delay_s = 0.0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        if certificate is not None:
-            self._server.socket = certificate.server_context().wrap_socket(self._server.socket, server_side=True)
-        scheme = "http" if certificate is None else "https"
-        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
+        super().__init__(self._handler(), certificate.server_context() if certificate is not None else None)
         self.connection_string = f"InstrumentationKey={KEY};IngestionEndpoint={self.url}/;LiveEndpoint={self.url}/live/"
 
     def items(self, kind: str) -> list[dict[str, Any]]:
@@ -67,25 +62,12 @@ class Ingestion:
             if metric["name"] == name
         ]
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[Handler]:
         ingestion = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        class Track(Handler):
+            def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+                body = self.content()
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 time.sleep(ingestion.delay_s)
@@ -99,11 +81,6 @@ class Ingestion:
                         ingestion.envelopes += sent
                 accepted = len(sent) if status == 200 else 0
                 answer = {"itemsReceived": len(sent), "itemsAccepted": accepted, "errors": []}
-                content = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.answer(status, json.dumps(answer).encode())
 
-        return Handler
+        return Track

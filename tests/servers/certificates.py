@@ -63,7 +63,3 @@ class Authority:
             certificate.key.write_bytes(made.private_key_pem.bytes())
             self._issued[names] = certificate
         return self._issued[names]
-
-    def client_context(self) -> ssl.SSLContext:
-        """For clients that take a context: aiohttp makes its own at import, before any fixture can set a variable."""
-        return ssl.create_default_context(cafile=str(self.bundle))

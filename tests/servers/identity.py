@@ -16,9 +16,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.plain_http import Handler, LoopbackServer
 
 TENANT = "8a1f7d2e-35a4-4b8f-9f5e-2c0f6f5a7b11"
 PRINCIPAL = "4f2f5a0c-6f0b-4a52-8d0e-0c9f0f3f1c22"
@@ -36,7 +37,7 @@ class Answer:
     body: bytes
 
 
-class IdentityEndpoint:
+class IdentityEndpoint(LoopbackServer):
     """`with IdentityEndpoint() as identity:` serves; `identity.environment` is what App Service sets."""
 
     def __init__(self) -> None:
@@ -49,9 +50,8 @@ class IdentityEndpoint:
         self._secret = secrets.token_hex(16)
         self._faults: list[Answer] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/msi/token"
+        super().__init__(self._handler())
+        self.url += "/msi/token"
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -93,14 +93,6 @@ class IdentityEndpoint:
             self.issued.append(token)
         return token
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
     def _answer(self, secret: str, query: Mapping[str, list[str]]) -> Answer:
         resource, client_id = (query.get(name, [""])[0] for name in ("resource", "client_id"))
         with self._lock:
@@ -120,27 +112,16 @@ class IdentityEndpoint:
         }
         return Answer(200, {}, json.dumps(answer).encode())
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[Handler]:
         endpoint = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
+        class Tokens(Handler):
+            def do_GET(self) -> None:  # noqa: N802 - the standard library's name
                 query = parse_qs(urlsplit(self.path).query)
                 answer = endpoint._answer(self.headers.get("X-IDENTITY-HEADER", ""), query)
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                self.wfile.write(answer.body)
+                self.answer(answer.status, answer.body, answer.headers)
 
-        return Handler
+        return Tokens
 
 
 def _encoded(part: Mapping[str, Any]) -> str:

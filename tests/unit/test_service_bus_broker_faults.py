@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 from azure.servicebus.exceptions import (
@@ -15,20 +14,9 @@ from azure.servicebus.exceptions import (
 )
 
 from tests.servers.service_bus import Cut
-from tests.unit.service_bus_desk import Desk, ids, message
+from tests.unit.service_bus_desk import ids, message
 
-
-@pytest.fixture(scope="module")
-def shared_desk() -> Iterator[Desk]:
-    desk = Desk(retry_total=2, retry_backoff_factor=0.05)
-    yield desk
-    desk.close()
-
-
-@pytest.fixture
-def desk(shared_desk: Desk) -> Desk:
-    shared_desk.broker.reset()
-    return shared_desk
+CLIENT = {"retry_total": 2, "retry_backoff_factor": 0.05}
 
 
 def test_a_busy_broker_refuses_and_a_client_that_tries_again_gets_through(desk):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -16,21 +15,7 @@ from azure.servicebus.exceptions import (
 )
 
 from shared.ports import QueueCounts
-from tests.unit.service_bus_desk import DEAD, Desk, ids, message
-
-
-@pytest.fixture(scope="module")
-def shared_desk() -> Iterator[Desk]:
-    desk = Desk()
-    yield desk
-    desk.close()
-
-
-@pytest.fixture
-def desk(shared_desk: Desk) -> Desk:
-    shared_desk.broker.reset()
-    return shared_desk
-
+from tests.unit.service_bus_desk import DEAD, ids, message
 
 # ------------------------------------------------------------------------------------------------- sending, receiving
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -15,19 +14,6 @@ from azure.servicebus.exceptions import (
 )
 
 from tests.unit.service_bus_desk import Desk, ids, message
-
-
-@pytest.fixture(scope="module")
-def shared_desk() -> Iterator[Desk]:
-    desk = Desk()
-    yield desk
-    desk.close()
-
-
-@pytest.fixture
-def desk(shared_desk: Desk) -> Desk:
-    shared_desk.broker.reset()
-    return shared_desk
 
 
 def of(desk: Desk, session_id: str, *names: str) -> None:
