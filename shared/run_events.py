@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from shared import chain_store, dead_letters, run_tags, telemetry
+from shared.chain.messages import EvaluateRun, RunCell
 from shared.claim_check import fetched
 from shared.delivery import Delivery
 from shared.envelopes import send_command
@@ -48,10 +49,7 @@ def reconcile(ports: Ports, now: datetime) -> None:
         except (TypeError, ValueError):
             log.warning("a run that has ended has no tags of a command: %s", sorted(tags))
             continue
-        try:
-            chain_store.load(ports.blobs, command.chain)
-        except (NotFound, Malformed) as error:  # sent, it would become a dead letter, every minute anew
-            log.warning("%s: its run has ended and nobody can look at it: %s", command.id, error)
+        if not _is_ours(ports, command):  # sent, it would become a dead letter, every minute anew
             continue
         log.info("%s: its run has ended and nobody said so: looking at it", command.id)
         send_command(ports, command, f"{command.id}/reconciled/{now:%Y%m%d%H%M}", now)
@@ -87,4 +85,15 @@ def _look(ports: Ports, event: dict[str, Any]) -> None:
         command = run_tags.look_at(tags, now)
     except (TypeError, ValueError) as error:
         raise Malformed(f"The tags of run {data.get('runId')} do not name a command: {tags}") from error
-    send_command(ports, command, f"{command.id}/run-event/{event.get('id', '')}", now)
+    if _is_ours(ports, command):
+        send_command(ports, command, f"{command.id}/run-event/{event.get('id', '')}", now)
+
+
+def _is_ours(ports: Ports, command: RunCell | EvaluateRun) -> bool:
+    """Whether the chain is of this installation: others may share the workspace, and are told of by the same events."""
+    try:
+        chain_store.load(ports.blobs, command.chain)
+    except (NotFound, Malformed) as error:
+        log.info("%s: its run has ended and nobody here can look at it: %s", command.id, error)
+        return False
+    return True

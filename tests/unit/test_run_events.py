@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
+from shared import chain_store
 from shared.adapters.memory.runner import MemoryFlowRunner
 from shared.chain.messages import Queue
 from shared.chain.state import ChainStatus
@@ -13,6 +15,7 @@ from shared.delivery import Delivery
 from shared.housekeeping import sweep
 from shared.run_events import run_changed
 from tests.memory_world import World, accuracy, exact, small_flow
+from tests.samples import sample_chain
 from tests.triggers.recorded import decoded
 
 KIND = "Microsoft.MachineLearningServices.RunCompleted"
@@ -110,8 +113,14 @@ def test_a_timer_that_finds_a_run_twice_changes_nothing_the_second_time(world):
     assert world.chain(chain).progress.runs_completed == len(awaiting)
 
 
+def known(world: World, *chains: str) -> None:
+    for chain in chains:
+        chain_store.create(world.blobs, sample_chain().model_copy(update={"id": chain}))
+
+
 @pytest.mark.parametrize(("status", "looks"), [("Preparing", 0), ("Running", 0), ("Failed", 1), ("Canceled", 1)])
 def test_of_the_changes_of_a_run_only_its_end_is_looked_at(world, status, looks):
+    known(world, "c")
     changed = event("grid", genaiops_chain="c", genaiops_command="c/1", genaiops_cell="0")
     kind = "Microsoft.MachineLearningServices.RunStatusChanged"
     tell(world, changed | {"eventType": kind, "data": changed["data"] | {"runStatus": status}})
@@ -128,7 +137,9 @@ def test_of_the_changes_of_a_run_only_its_end_is_looked_at(world, status, looks)
     ],
 )
 def test_recorded_events_wake_the_commands_that_their_tags_name(world, payload, looks):
-    tell(world, decoded(payload, "serviceBusTrigger").get_body())
+    body = decoded(payload, "serviceBusTrigger").get_body()
+    known(world, *set(re.findall(r'"genaiops_chain":\s*"([^"]+)"', body.decode())))
+    tell(world, body)
     assert {queue: world.bus.counts(queue).active for queue in ("experimentation", "evaluation")} == {
         "experimentation": 0,
         "evaluation": 0,
@@ -145,3 +156,10 @@ def test_a_run_whose_chain_is_gone_makes_no_dead_letter_every_minute(world):
         world.clock.advance(61)
     assert world.dead_letters() == []
     assert world.bus.counts("experimentation").active == len(awaiting), "the looks that were scheduled, and no more"
+
+
+def test_a_run_of_another_installation_on_the_same_workspace_is_let_pass(world):
+    theirs = {"genaiops_chain": "other-pr-123456789abc", "genaiops_command": "other-pr-123456789abc/4"}
+    tell(world, event("grid", genaiops_cell="0", **theirs))
+    assert world.bus.counts("experimentation").active == 0
+    assert world.dead_letters() == []
