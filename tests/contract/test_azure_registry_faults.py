@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from datetime import timedelta
 
 import pytest
 
 from shared.adapters.azure.machine_learning import AzureRegistry, Workspace
-from shared.adapters.azure.machine_learning.turns import LEASE, Turns
+from shared.adapters.azure.machine_learning.turns import LEASE, MARGIN, PATIENCE_S, Turns
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.errors import BusinessFailure, Conflict, NotFound, Throttled, Transient
+from shared.perform import PAUSES_S
 from shared.ports import Asset, NewAsset
 from tests.contract.azure_workspace import azure_settings
 from tests.contract.registered import DATA, MODEL, new, nothing_unknown_was_asked, versions  # noqa: F401 - autouse
@@ -157,9 +159,16 @@ def test_a_writer_that_died_in_its_turn_blocks_the_others_only_for_a_while(open_
 def test_a_turn_that_is_almost_over_is_not_written_in(turn_blobs, clock):
     with Turns(turn_blobs, clock).turn("data/tickets") as turn:
         turn.check()
-        clock.advance(100)
+        clock.advance((LEASE - MARGIN) / timedelta(seconds=1) + 1)
         with pytest.raises(Transient, match="took too long"):
             turn.check()
-        clock.advance(100)
+        clock.advance(MARGIN / timedelta(seconds=1))
         with Turns(turn_blobs, clock).turn("data/tickets") as next_one:
             next_one.check()
+
+
+def test_a_turn_outlasts_any_request_and_ends_while_those_who_wait_for_it_still_try():
+    """A writer whose request hangs, and is repeated, must not find that another has begun meanwhile."""
+    defaults = {name: each.default for name, each in inspect.signature(Workspace).parameters.items()}
+    assert MARGIN.total_seconds() > (defaults["retries"] + 1) * defaults["timeout_s"]
+    assert sum(PAUSES_S) + (len(PAUSES_S) + 1) * PATIENCE_S > LEASE.total_seconds()

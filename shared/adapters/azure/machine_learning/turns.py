@@ -22,9 +22,11 @@ from shared.errors import Conflict, NotFound, Transient
 from shared.ports import BlobStore, Clock
 
 CONTAINER: Final = "registry"
-LEASE: Final = timedelta(seconds=120)
-MARGIN: Final = timedelta(seconds=45)
-"""Longer than a request may take: whoever begins to write with this much of the turn left ends within it."""
+LEASE: Final = timedelta(seconds=240)
+"""Shorter than a command keeps trying: one that waits for somebody who died gets its turn, see `perform.PAUSES_S`."""
+MARGIN: Final = timedelta(seconds=130)
+"""Longer than a request may take with the repetitions of its client: whoever begins to write with this much of the turn
+left ends within it."""
 PATIENCE_S: Final = 60.0
 PAUSE_S: Final = (0.02, 0.15)
 
