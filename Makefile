@@ -104,7 +104,7 @@ $(READY): requirements.lock
 	fi; \
 	uv=$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock); \
 	echo "Installing $$(grep -c '^[a-z].*==' requirements.lock) packages from requirements.lock with $$uv"; \
-	export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+	export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_SYSTEM_CERTS=1; \
 	[ "$$($(UV) --version 2>/dev/null | cut -d ' ' -f 2)" = "$${uv#uv==}" ] || $(PYTHON) -m pip install --quiet "$$uv"; \
 	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(PYTHON) $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"} requirements.lock \
 	  || { echo 'uv could not install the packages; trying pip' >&2; \

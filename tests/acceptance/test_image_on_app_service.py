@@ -36,7 +36,7 @@ class InSlot:
 
     def __init__(self, archive: bytes, start: Start, folder: Path) -> None:
         with tarfile.open(fileobj=io.BytesIO(archive)) as context:
-            context.extractall(folder / "context", filter="data")
+            context.extractall(folder / "context")  # packed by ourselves
         self.container = Container(Built(folder / "context", folder), dict(start.variables))
 
     def is_ready(self) -> bool:

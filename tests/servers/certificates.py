@@ -42,9 +42,11 @@ class Authority:
         self._authority = trustme.CA()
         self._issued: dict[tuple[str, ...], Certificate] = {}
         self.bundle = folder / "trusted.pem"
-        """This authority with all that was trusted before: the one named in the environment, or certifi's."""
-        before = Path(next(filter(None, map(os.environ.get, TRUSTING)), None) or certifi.where())
-        self.bundle.write_bytes(before.read_bytes() + b"\n" + self._authority.cert_pem.bytes())
+        """This authority with all that was trusted before: by the environment, or by certifi and the machine."""
+        named = next(filter(None, map(os.environ.get, TRUSTING)), None)
+        before = [Path(named)] if named else [Path(certifi.where()), *_of_the_machine()]
+        trusted = [file.read_bytes() for file in before]
+        self.bundle.write_bytes(b"\n".join([*trusted, self._authority.cert_pem.bytes()]))
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -63,3 +65,9 @@ class Authority:
             certificate.key.write_bytes(made.private_key_pem.bytes())
             self._issued[names] = certificate
         return self._issued[names]
+
+
+def _of_the_machine() -> list[Path]:
+    """What this machine's own programs trust, a company's authority among it."""
+    file = ssl.get_default_verify_paths().cafile
+    return [Path(file)] if file else []
