@@ -8,12 +8,9 @@ finds.
 from __future__ import annotations
 
 import logging
-import math
 import random
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -22,18 +19,17 @@ from typing import Any, Final
 from shared.adapters.azure.machine_learning.client import Workspace
 from shared.adapters.azure.machine_learning.runs import staging
 from shared.adapters.azure.machine_learning.runs.artifacts import WorkspaceStorage
-from shared.adapters.azure.machine_learning.runs.delta import Delta, nothing_to_run, write_delta
+from shared.adapters.azure.machine_learning.runs.delta import nothing_to_run, write_delta
+from shared.adapters.azure.machine_learning.runs.environment import environment_of
 from shared.adapters.azure.machine_learning.runs.history import History
 from shared.adapters.azure.machine_learning.runs.names import cloud_name
 from shared.adapters.azure.machine_learning.runs.notes import RunNote, RunNotes
 from shared.adapters.azure.machine_learning.runs.outcome import DATA, Outcomes, failure, unsubmitted
+from shared.adapters.azure.machine_learning.runs.starting import StartingRuns
 from shared.adapters.azure.machine_learning.runs.submission import Submission, Submitter
-from shared.adapters.local.engines.environment import declared_environment
 from shared.adapters.local.flow_runner.known import may_aggregate
-from shared.errors import BusinessFailure, Conflict, NotFound, Transient
+from shared.errors import Conflict, NotFound, Transient
 from shared.ports import BlobStore, RunOutcome, RunSpec, RunStatus
-from shared.process_secrets import holds_secret
-from shared.use_case.references import is_secret
 
 log = logging.getLogger("genaiops.azure_runs")
 
@@ -65,7 +61,7 @@ class AzureFlowRunner:
         self._storage = WorkspaceStorage(workspace, retries=retries, timeout_s=timeout_s)
         self._submitter = Submitter(workspace)
         self._outcomes = Outcomes(self._history, self._storage, self._submitter)
-        self._starting = _Names()
+        self._starting = StartingRuns()
         self._sweeps = count(random.randrange(1_000))  # noqa: S311  # so that processes begin at different runs
         self._watching: dict[str, Callable[[int], None]] = {}
 
@@ -162,7 +158,7 @@ class AzureFlowRunner:
 
     def _begin(self, spec: RunSpec, cloud: str, scratch: Path) -> RunOutcome:
         is_dag = staging.is_dag(spec)
-        environment = _environment(spec)
+        environment = environment_of(spec)
         delta = write_delta(
             scratch / "lines.jsonl",
             spec.numbered_lines(),
@@ -190,7 +186,7 @@ class AzureFlowRunner:
             cloud=cloud,
             display_name=spec.name,
             staged=staged,
-            data=self._data(delta, cloud),
+            data=self._storage.upload(delta.file, DATA.format(cloud=cloud)),
             environment=environment,
             tags=spec.tags,
             lineage=spec.flow_digest[:40],
@@ -213,9 +209,6 @@ class AzureFlowRunner:
         except NotFound:
             raise Transient(str(conflict)) from conflict
 
-    def _data(self, delta: Delta, cloud: str) -> str:
-        return self._storage.upload(delta.file, DATA.format(cloud=cloud))
-
     def _only_aggregates(self, spec: RunSpec) -> bool:
         return bool(spec.known_count) and spec.aggregate and may_aggregate(spec.flow, spec.flow_file)
 
@@ -234,45 +227,3 @@ class AzureFlowRunner:
     def _tell(self, spec: RunSpec, lines: int) -> None:
         if spec.on_progress is not None:
             spec.on_progress(lines)
-
-
-class _Names:
-    """One start of a name at a time in this process; other processes meet at Azure ML, which takes a name once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: dict[str, tuple[threading.Lock, int]] = {}
-
-    @contextmanager
-    def held(self, name: str) -> Iterator[None]:
-        with self._lock:
-            lock, users = self._held.get(name, (threading.Lock(), 0))
-            self._held[name] = lock, users + 1
-        try:
-            with lock:
-                yield
-        finally:
-            with self._lock:
-                lock, users = self._held[name]
-                if users == 1:
-                    del self._held[name]
-                else:
-                    self._held[name] = lock, users - 1
-
-
-def _environment(spec: RunSpec) -> dict[str, str]:
-    """The run's variables: they are shown to whoever may read the workspace, so secrets are refused."""
-    variables = {**declared_environment(spec.flow, spec.flow_file), **spec.environment}
-    for name, value in variables.items():
-        if is_secret(name, value) or holds_secret(value):
-            raise BusinessFailure(
-                f"The variable {name} holds a secret, and everybody who may read the Azure ML workspace could read it"
-                " there: put it into a custom connection of the workspace and write"
-                " `${<connection>.<key>}` under `environment_variables` of the flow's file."
-            )
-    return {
-        **variables,
-        "PF_LINE_TIMEOUT_SEC": str(math.ceil(spec.line_timeout_s)),
-        "PF_WORKER_COUNT": str(max(1, spec.concurrency)),
-        "GENAIOPS_RUN": spec.name,
-    }
