@@ -116,4 +116,5 @@ class Engine:
                 return connection.api_version
             case "metadata/ApiType":
                 return connection.api_type
-        raise CannotStart(f"The connection {found[1]!r} has no {found[2]}.")
+            case _:
+                raise CannotStart(f"The connection {found[1]!r} has no {found[2]}.")

@@ -214,7 +214,7 @@ class Cluster(ManagementServer):
         credit = self._credit.setdefault(endpoint, {})
         for name, weight in weights.items():
             credit[name] = credit.get(name, 0) + weight
-        chosen = max(weights, key=lambda name: credit[name])
+        chosen: str = max(weights, key=lambda name: credit[name])
         credit[chosen] -= sum(weights.values())
         return chosen
 
