@@ -6,6 +6,7 @@ Redelivery repairs nearly everything by itself; this is for what has no message 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -51,11 +52,15 @@ def _reconcile_runs(ports: Ports, now: datetime) -> None:
 
 def _tidy_messages(ports: Ports, now: datetime) -> None:
     """Every few minutes, and every hour: sweeps that miss the minute leave it to the next."""
+    if now.minute % STUCK_EVERY_MIN == 0:
+        _tidy(lambda: stuck_letters.record_stuck(ports))
+    if now.minute == 0:
+        _tidy(lambda: claim_check.remove_old(ports, now))
+
+
+def _tidy(work: Callable[[], object]) -> None:
     try:
-        if now.minute % STUCK_EVERY_MIN == 0:
-            stuck_letters.record_stuck(ports)
-        if now.minute == 0:
-            claim_check.remove_old(ports, now)
+        work()
     except GenAIOpsError:
         log.exception("messages could not be tidied up; a later sweep tries again")
 

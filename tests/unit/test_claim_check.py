@@ -7,12 +7,13 @@ import json
 
 import pytest
 
-from shared import claim_check, dead_letters
+from shared import claim_check, dead_letters, stuck_letters
 from shared.advance import advance, start
 from shared.chain.messages import ChainKind, ChainRequest, Queue
 from shared.chain.state import ChainStatus
 from shared.claim_check import CONTAINER, LARGEST_BODY, PROPERTY
 from shared.delivery import Delivery, delivery_from
+from shared.errors import Transient
 from shared.housekeeping import sweep
 from shared.perform import perform
 from shared.ports import OutgoingMessage
@@ -142,5 +143,16 @@ def test_bodies_are_removed_eight_days_after_they_were_last_sent(world):
     sweep(world.ports)
     assert len(bodies(world)) == 1, "it was sent again five days ago"
     world.clock.advance(4 * 86_400)
+    sweep(world.ports)
+    assert bodies(world) == []
+
+
+def test_a_queue_that_cannot_be_looked_at_keeps_nobody_from_removing_old_bodies(world, monkeypatch):
+    def away(ports: object) -> int:
+        raise Transient("the queue cannot be reached")
+
+    claim_check.send(world.ports, Queue.CHAIN_REQUESTS, [OutgoingMessage(large(request()), "m1")])
+    monkeypatch.setattr(stuck_letters, "record_stuck", away)
+    world.clock.advance(9 * 86_400)
     sweep(world.ports)
     assert bodies(world) == []
