@@ -25,8 +25,9 @@ log = logging.getLogger("genaiops.run_events")
 
 COMPLETED: Final = "Microsoft.MachineLearningServices.RunCompleted"
 STATUS_CHANGED: Final = "Microsoft.MachineLearningServices.RunStatusChanged"
-ENDED: Final = frozenset({"Completed", "Failed", "Canceled", "Finished"})
-"""Statuses that a look finds something new at: a run passes through half a dozen others."""
+ENDED: Final = frozenset({"completed", "failed", "canceled", "finished"})
+"""Statuses, in small letters, that a look finds something new at: a run passes through half a dozen others. The
+documentation's events have small letters, the workspace's own answers have not."""
 
 
 def run_changed(ports: Ports, delivery: Delivery) -> None:
@@ -73,7 +74,7 @@ def _events(body: bytes) -> list[dict[str, Any]]:
 def _look(ports: Ports, event: dict[str, Any]) -> None:
     kind = event.get("eventType") or event.get("type")
     data = event["data"]
-    if kind != COMPLETED and (kind != STATUS_CHANGED or data.get("runStatus") not in ENDED):
+    if kind != COMPLETED and (kind != STATUS_CHANGED or str(data.get("runStatus")).lower() not in ENDED):
         log.info("an event of type %r (%s) tells of no run's end", kind, data.get("runStatus"))
         return
     tags = data.get("runTags")

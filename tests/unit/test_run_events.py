@@ -118,7 +118,9 @@ def known(world: World, *chains: str) -> None:
         chain_store.create(world.blobs, sample_chain().model_copy(update={"id": chain}))
 
 
-@pytest.mark.parametrize(("status", "looks"), [("Preparing", 0), ("Running", 0), ("Failed", 1), ("Canceled", 1)])
+@pytest.mark.parametrize(
+    ("status", "looks"), [("Preparing", 0), ("Running", 0), ("Failed", 1), ("failed", 1), ("Canceled", 1), (None, 0)]
+)
 def test_of_the_changes_of_a_run_only_its_end_is_looked_at(world, status, looks):
     known(world, "c")
     changed = event("grid", genaiops_chain="c", genaiops_command="c/1", genaiops_cell="0")
