@@ -109,6 +109,11 @@ def stored(ports: Ports, folder: str, outcome: RunOutcome) -> RunRecord:
     run_ended(succeeded=outcome.record.succeeded, prompt_tokens=took.prompt, completion_tokens=took.completion)
     known = reuse.pinned(ports.blobs, folder)
     if known is None:
+        # Nothing was pinned, or another look at the same end (two events tell of it) has stored the result and removed
+        # the pins: then the record is there, and these lines alone are not the whole result.
+        there = result_store.record(ports.blobs, folder)
+        if there is not None:
+            return there
         result_store.write(ports.blobs, folder, outcome.record, outcome.lines)
         return outcome.record
     tally = Tally(reuse.merged(outcome.lines, reuse.pinned_lines(ports.blobs, folder)))

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared.digests import json_digest
-from shared.errors import Conflict
+from shared.errors import Conflict, NotFound
 from shared.experimentation.matrix import Cell, PreparedChain, PreparedEvaluator
 from shared.names import Sha256
 from shared.ports import BlobStore
@@ -120,16 +120,19 @@ class _Listed:
     def newest_first(self, blobs: BlobStore, digest: str) -> Iterator[Note]:
         """Those of the run with this digest, which may lie behind those of many others, then all others."""
         same = self._by_digest.get(digest[:_SHORT], []) if digest else []
-        for name in same:
-            yield self._note(blobs, name)
         known = set(same)
-        for name in self._names:
-            if name not in known:
-                yield self._note(blobs, name)
+        for name in (*same, *(each for each in self._names if each not in known)):
+            note = self._note(blobs, name)
+            if note is not None:
+                yield note
 
-    def _note(self, blobs: BlobStore, name: str) -> Note:
+    def _note(self, blobs: BlobStore, name: str) -> Note | None:
+        """None where somebody has cleared it away since the notes were listed."""
         if name not in self._read:  # a note never changes
-            self._read[name] = Note.model_validate_json(blobs.read(CONTAINER, name))
+            try:
+                self._read[name] = Note.model_validate_json(blobs.read(CONTAINER, name))
+            except NotFound:
+                return None
         return self._read[name]
 
 
