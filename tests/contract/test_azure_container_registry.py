@@ -128,6 +128,33 @@ def test_a_target_may_name_another_registry_and_its_group(images: RegistryImages
     assert begun["group"] == "rg-images"
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"REGISTRY_NAME": f"{NAME}.elsewhere.example/x"}, "REGISTRY_NAME is 'genaiops.*elsewhere.*letters and digits"),
+        ({"REGISTRY_NAME": "a-b"}, "REGISTRY_NAME is 'a-b'"),
+        ({"REGISTRY_NAME": NAME, "REGISTRY_RG_NAME": "rg/../../other"}, "REGISTRY_RG_NAME is 'rg/"),
+        ({"REGISTRY_RG_NAME": ".."}, "REGISTRY_RG_NAME is '..'"),
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_asked(
+    images: RegistryImages, management: Management, options: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(BusinessFailure, match=complaint):
+        images.check(options)
+    with pytest.raises(BusinessFailure, match=complaint):
+        images.begin(deployment(), options)
+    assert management.requests == []
+
+
+def test_of_a_log_without_end_only_the_end_is_fetched(images: RegistryImages, management: Management) -> None:
+    management.container_registry.failing = "x\n" * 200_000 + "ERROR: no space left"
+    state, reason = images.look(images.begin(deployment(), {}))
+    assert state is FAILED
+    assert reason.endswith("| x | ERROR: no space left")
+    assert len(management.seen("GET", "/acrtasks/logs")) == 2, "its length and its end"
+
+
 CALLS = {
     "runs": ("GET", r"/runs$"),
     "address": ("POST", r"/listBuildSourceUploadUrl"),

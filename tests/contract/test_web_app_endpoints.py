@@ -229,6 +229,14 @@ def test_a_web_app_of_another_endpoint_is_refused(world: WebAppWorld) -> None:
         comes_up(world, "kiosk", "v2", options={"WEB_APP_NAME": "shop"})
 
 
+def test_a_function_app_is_no_web_app_of_an_endpoint(world: WebAppWorld) -> None:
+    brought_up(world, "v1")
+    site = next(iter(world.management.web_apps.sites.values()))
+    site.shown["kind"] = "functionapp,linux,container"
+    with pytest.raises(BusinessFailure, match=r"'shop' is a function app.*WEB_APP_NAME"):
+        comes_up(world, "shop", "v2")
+
+
 def test_a_plan_without_room_for_another_slot_says_so(world: WebAppWorld) -> None:
     world.management.web_apps.most_slots = 1
     brought_up(world, "v1")
@@ -244,8 +252,11 @@ def test_a_plan_without_room_for_another_slot_says_so(world: WebAppWorld) -> Non
         ({"USER_MANAGED_ID": ""}, "USER_MANAGED_ID is missing"),
         ({"WEB_APP_NAME": "shop.example"}, "WEB_APP_NAME is 'shop.example'"),
         ({"WEB_APP_NAMES": "shop"}, "WEB_APP_NAMES.*WEB_APP_NAME"),
+        ({"WEB_APP_RG_NAME": "rg/../../x"}, "WEB_APP_RG_NAME is 'rg/"),
+        ({"APP_PLAN_NAME": "../plan"}, "APP_PLAN_NAME is '../plan'"),
+        ({"USER_MANAGED_ID": "../../x/y"}, "USER_MANAGED_ID is '../../x/y'.*name alone"),
     ],
-    ids=["sku", "plan", "identity", "name", "unknown"],
+    ids=["sku", "plan", "identity", "name", "unknown", "group-elsewhere", "plan-elsewhere", "identity-elsewhere"],
 )
 def test_wrong_options_are_refused_before_anything_is_asked(
     world: WebAppWorld, options: Mapping[str, str], complaint: str

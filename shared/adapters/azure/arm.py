@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shared.adapters.azure.errors import translated
+from shared.errors import BusinessFailure
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient
@@ -43,19 +44,24 @@ class ResourceManager:
 
         Args:
             method: of the request.
-            path: the resource's id, or an address that Azure has given.
+            path: the resource's id, or an address of this Resource Manager that it has given itself.
             api_version: of the resource's provider; not for an address that has one.
             role: the role that the app's identity needs for it.
             parameters: of the query.
             body: JSON.
 
         Raises:
-            NotFound, Conflict, Throttled, Transient, BusinessFailure: see `errors.py`.
+            NotFound, Conflict, Throttled, Transient, BusinessFailure: see `errors.py`. BusinessFailure also for an
+                address elsewhere: the app's token goes nowhere else, whoever names it.
         """
         from azure.core.rest import HttpRequest
 
         is_address = path.startswith("https://")
         url = path if is_address else f"{self.url}{path}"
+        if urlsplit(url).netloc.lower() != urlsplit(self.url).netloc.lower() or "/../" in url:
+            raise BusinessFailure(
+                f"{urlsplit(url).netloc} is not asked: it is not Azure Resource Manager ({self.url})."
+            )
         query = dict(parameters or {})
         if "api-version=" not in urlsplit(url).query:
             query["api-version"] = api_version

@@ -10,6 +10,7 @@ forgotten, or two callers at once, cost a second build of the same image and not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -41,6 +42,9 @@ _TIMEOUT_S: Final = 1800
 _LOG_LINES: Final = 12
 _LOG_CHARACTERS: Final = 1_200
 _LOG_BYTES: Final = 64 * 1024
+_REGISTRY_NAME: Final = re.compile(r"[A-Za-z0-9]{5,50}")
+RESOURCE_GROUP: Final = re.compile(r"[\w.()-]{0,89}[\w()-]")
+"""https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules."""
 
 
 class RegistryImages:
@@ -119,6 +123,13 @@ class RegistryImages:
         own = self._settings.container_registry or ""
         named = str(options.get("REGISTRY_NAME") or "")
         group = str(options.get("REGISTRY_RG_NAME") or "") or self._settings.resource_group
+        for key, value, form, meaning in (
+            ("REGISTRY_NAME", named, _REGISTRY_NAME, "a registry's name, 5 to 50 letters and digits"),
+            ("REGISTRY_RG_NAME", group, RESOURCE_GROUP, "a resource group's name"),
+        ):
+            # It becomes part of the images' address: whatever else is in it would have them pulled from elsewhere.
+            if value and not form.fullmatch(value):
+                raise BusinessFailure(f"configs/deployment_config.json: {key} is {value[:80]!r}; it must be {meaning}.")
         if not named and not own:
             raise BusinessFailure(
                 "There is no container registry to build images in: set GENAIOPS_CONTAINER_REGISTRY to its login "
@@ -179,10 +190,15 @@ class RegistryImages:
             with _translated(registry):
                 link = str(self._client.runs.get_log_sas_url(group, registry, run).log_link or "")
             with BlobClient.from_blob_url(link, retry_policy=self._blob_retries()) as blob:
-                content: bytes = blob.download_blob().readall()
+                # What a build prints has no end that could be relied on: of a long log only that is fetched.
+                found = blob.download_blob(offset=0, length=_LOG_BYTES)
+                size = int(str(found.properties.content_range).rpartition("/")[2])
+                if size > _LOG_BYTES:
+                    found = blob.download_blob(offset=size - _LOG_BYTES, length=_LOG_BYTES)
+                content: bytes = found.readall()
         except (AzureError, GenAIOpsError, ValueError):
             return ""  # a run that never began has none, and the reason stands without it
-        lines = [line.strip() for line in content[-_LOG_BYTES:].decode(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in content.decode(errors="replace").splitlines() if line.strip()]
         return " | ".join(lines[-_LOG_LINES:])[-_LOG_CHARACTERS:]
 
 

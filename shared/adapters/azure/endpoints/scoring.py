@@ -7,12 +7,11 @@ https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-en
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from shared.adapters.azure.endpoints.exchange import Answer, exchange
 from shared.adapters.azure.errors import PAUSE_S
 from shared.errors import BusinessFailure, Throttled, Transient
 from shared.ports import Invocation
@@ -26,38 +25,24 @@ _SHOWN: Final = 300
 _NOBODY: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.FAILED_DEPENDENCY)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An answer over HTTP; names of headers in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    latency_ms: float
-
-
 def post(url: str, payload: Mapping[str, object], deployment: str | None, bearer: str, timeout_s: float) -> Answer:
-    """Send one request. A connection of its own each time: a function that sleeps keeps none alive.
+    """Send one request.
 
     Raises:
         Transient: nothing answered, or not in time.
+        BusinessFailure: the answer is too long.
     """
     import requests
 
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {bearer}"}
     if deployment is not None:
         headers[DEPLOYMENT_HEADER] = deployment
-    start = time.perf_counter()
     try:
-        answer = requests.post(url, data=json.dumps(payload).encode(), headers=headers, timeout=(10.0, timeout_s))
+        return exchange("POST", url, headers, json.dumps(payload).encode(), timeout_s)
     except requests.Timeout as error:
         raise Transient(f"No answer from {url} within {timeout_s:g} s.") from error
     except requests.RequestException as error:
         raise Transient(f"{url} cannot be reached ({type(error).__name__}).") from error
-    latency_ms = (time.perf_counter() - start) * 1000
-    return Answer(
-        answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content, latency_ms
-    )
 
 
 def meant(answer: Answer, endpoint: str, deployment: str | None) -> Invocation:

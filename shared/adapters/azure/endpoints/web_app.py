@@ -19,6 +19,7 @@ from typing import Final
 
 from shared.adapters.azure.endpoints import web_app_options
 from shared.adapters.azure.endpoints.container_registry import RegistryImages
+from shared.adapters.azure.endpoints.exchange import exchange
 from shared.adapters.azure.endpoints.images import for_platform
 from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
 from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint, tags_of
@@ -38,6 +39,7 @@ BEGUN_TAG: Final = "genaiops_begun"
 """Of a slot: when its creation began, in seconds since 1970."""
 START_LIMIT_S: Final = 20 * 60.0
 """A container that has not answered by then has failed: an image of this size is pulled and started in two minutes."""
+_JSON: Final = {"Content-Type": "application/json"}
 _TRY_AGAIN: Final = "App Service is at work on the web app; it is asked again"
 
 
@@ -133,22 +135,15 @@ class WebAppTarget:
         if place is None:
             raise Transient(f"The web app {options.site!r} of endpoint {record.name!r} is not there yet.")
         url = f"https://{_host(place)}/score"
-        start = time.perf_counter()
         try:
-            answer = requests.post(
-                url,
-                data=json.dumps(payload).encode(),
-                headers={"Content-Type": "application/json"},
-                timeout=(10.0, self._timeout_s),
-            )
+            answer = exchange("POST", url, _JSON, json.dumps(payload).encode(), self._timeout_s)
         except requests.RequestException as error:
             raise Transient(f"Nothing answered at {url} ({type(error).__name__}).") from error
-        latency_ms = (time.perf_counter() - start) * 1000
-        who = answer.headers.get(DEPLOYMENT_HEADER, "")
+        who = answer.headers.get(DEPLOYMENT_HEADER.lower(), "")
         if not who or refusal(answer) is not None:
             # The platform's own word, or of a container that is not ready: no deployment has scored.
-            raise Transient(f"No deployment answered at {url} ({answer.status_code}).")
-        return Invocation(answer.status_code, answer.content, latency_ms, who)
+            raise Transient(f"No deployment answered at {url} ({answer.status}).")
+        return Invocation(answer.status, answer.body, answer.latency_ms, who)
 
     def delete(self, record: EndpointRecord, deployment: str) -> bool:
         """Delete the deployment's slot; one that somebody else made stays."""
@@ -172,6 +167,11 @@ class WebAppTarget:
             if site is None:
                 self._sites.create_site(options, new_site(plan, identity, {ENDPOINT_TAG: record.name}))
                 return SeenDeployment(DeploymentState.CREATING, "its web app is being created", tags)
+            if "functionapp" in str(site.get("kind", "")).lower():
+                raise BusinessFailure(
+                    f"{options.site!r} is a function app, whose requests are not a served flow's: name a web app in "
+                    "configs/deployment_config.json (WEB_APP_NAME)."
+                )
             served = (site.get("tags") or {}).get(ENDPOINT_TAG, record.name)
             if served != record.name:
                 raise BusinessFailure(

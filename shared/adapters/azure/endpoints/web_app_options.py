@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from shared.adapters.azure.endpoints.container_registry import RESOURCE_GROUP
 from shared.adapters.azure.endpoints.online_options import ELSEWHERE
 from shared.errors import BusinessFailure
 from shared.use_case.problems import one_of
@@ -19,6 +20,8 @@ KEYS: Final = frozenset(
     | ELSEWHERE
 )
 _SITE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])")
+_PLAN: Final = re.compile(r"[\w-]{1,60}")
+_IDENTITY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
 _WITHOUT_SLOTS: Final = re.compile(r"(?i)(F|D|B|FREE|SHARED|BASIC)[0-9]*")
 _TIERS_WITHOUT_SLOTS: Final = frozenset({"free", "shared", "basic", "dynamic"})
 
@@ -59,12 +62,21 @@ def read(options: Mapping[str, object], endpoint: str, resource_group: str) -> W
     wrong = [one_of(key, sorted(KEYS), "option") for key in options if key not in KEYS]
     if not _SITE.fullmatch(found.site):
         wrong.append(f"WEB_APP_NAME is {found.site!r}; a web app's name has 2 to 60 of the characters A-Z a-z 0-9 -")
+    if not RESOURCE_GROUP.fullmatch(found.group):
+        wrong.append(f"WEB_APP_RG_NAME is {found.group[:100]!r}, which is no resource group's name")
     if not found.plan:
         wrong.append("APP_PLAN_NAME is missing; it names the App Service plan for Linux that the web app runs on")
+    elif not _PLAN.fullmatch(found.plan):
+        wrong.append(f"APP_PLAN_NAME is {found.plan[:100]!r}; a plan's name has 1 to 60 letters, digits, _ and -")
     if not found.identity:
         wrong.append(
             "USER_MANAGED_ID is missing; it names the user-assigned managed identity with the roles AcrPull on the "
             "registry and Key Vault Secrets User on the vault, which all slots share"
+        )
+    elif not _IDENTITY.fullmatch(found.identity):
+        wrong.append(
+            f"USER_MANAGED_ID is {found.identity[:100]!r}; it is the identity's name alone, of 3 to 128 letters, "
+            "digits, _ and -, without its resource group"
         )
     sku = text("WEB_APP_SKU")
     if _WITHOUT_SLOTS.fullmatch(sku):
