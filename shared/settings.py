@@ -19,6 +19,8 @@ from shared.chain.messages import Queue
 from shared.errors import GenAIOpsError
 
 PROFILES: Final = ("local", "azure")
+_SCRATCH: Final = "/tmp/genaiops"  # noqa: S108  # an instance of a function app is one user's
+"""The home in Azure, where the app's own folder may be read-only; nothing in it outlives an instance."""
 
 
 class InvalidSettings(GenAIOpsError):
@@ -113,9 +115,12 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     port = number("GENAIOPS_HTTP_PORT", 7071, 1, 65535)
     identity = _telemetry_identity(variables, wrong)
     root = Path(variables.get("GENAIOPS_ROOT") or Path(__file__).parent.parent).absolute()
+    in_azure = profile == "azure" and bool(variables.get("WEBSITE_HOSTNAME"))
+    if in_azure:
+        _name_missing_queues(variables, wrong)
     settings = Settings(
         profile=profile,
-        home=Path(variables.get("GENAIOPS_HOME") or ".genaiops").absolute(),
+        home=Path(variables.get("GENAIOPS_HOME") or (_SCRATCH if in_azure else ".genaiops")).absolute(),
         root=root,
         queues={queue: variables.get(queue_variable(queue)) or queue.value for queue in Queue},
         max_delivery_count=number("GENAIOPS_MAX_DELIVERY_COUNT", 5, 1, 2000),
@@ -136,6 +141,15 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     if wrong:
         raise InvalidSettings("Wrong settings:\n  " + "\n  ".join(wrong))
     return settings
+
+
+def _name_missing_queues(variables: Mapping[str, str], wrong: list[str]) -> None:
+    """The triggers name their queues by app settings, for which the Functions host knows no default."""
+    wrong += [
+        f"{queue_variable(queue)} is missing; it must be the name of a queue, such as {queue.value}"
+        for queue in Queue
+        if not variables.get(queue_variable(queue))
+    ]
 
 
 def _functions_url(variables: Mapping[str, str], profile: str, port: int, wrong: list[str]) -> str:

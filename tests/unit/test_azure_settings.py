@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared import settings
-from shared.settings import InvalidSettings, Settings
+from shared.chain.messages import Queue
+from shared.settings import InvalidSettings, Settings, queue_variable
 
 RIGHT = {
     "GENAIOPS_PROFILE": "azure",
@@ -131,12 +132,28 @@ def test_key_vault_references_that_were_not_resolved_are_named_whoever_they_are_
     assert len(text.splitlines()) == 4
 
 
+IN_AZURE = {"WEBSITE_HOSTNAME": "town.azurewebsites.net"} | {queue_variable(queue): queue.value for queue in Queue}
+
+
 def test_links_lead_to_the_apps_own_address_unless_another_is_set() -> None:
-    assert read(WEBSITE_HOSTNAME="town.azurewebsites.net").functions_url == "https://town.azurewebsites.net"
-    written = {"WEBSITE_HOSTNAME": "town.azurewebsites.net", "GENAIOPS_FUNCTIONS_URL": "https://genaiops.town.example/"}
+    assert read(**IN_AZURE).functions_url == "https://town.azurewebsites.net"
+    written = {**IN_AZURE, "GENAIOPS_FUNCTIONS_URL": "https://genaiops.town.example/"}
     assert read(**written).functions_url == "https://genaiops.town.example"
     assert settings.read({"WEBSITE_HOSTNAME": "x"}).functions_url == "http://127.0.0.1:7071"
     assert "GENAIOPS_FUNCTIONS_URL is 'genaiops.town'" in refused(GENAIOPS_FUNCTIONS_URL="genaiops.town")
+
+
+def test_in_azure_queues_that_the_triggers_could_not_find_are_named() -> None:
+    told = refused(**{**IN_AZURE, "GENAIOPS_QUEUE_EVALUATION": "", "GENAIOPS_QUEUE_RUN_EVENTS": ""})
+    assert "GENAIOPS_QUEUE_EVALUATION is missing; it must be the name of a queue, such as evaluation" in told
+    assert "GENAIOPS_QUEUE_RUN_EVENTS is missing" in told
+    assert read().queues[Queue.EVALUATION] == "evaluation", "the embedded host knows the defaults"
+
+
+def test_in_azure_bundles_are_unpacked_where_an_app_may_write() -> None:
+    assert str(read(**IN_AZURE).home) == "/tmp/genaiops"
+    assert read().home.name == ".genaiops"
+    assert str(read(**IN_AZURE, GENAIOPS_HOME="/mnt/scratch").home) == "/mnt/scratch"
 
 
 def test_telemetry_is_sent_where_application_insights_is_named_as_the_app_where_it_asks_for_that() -> None:

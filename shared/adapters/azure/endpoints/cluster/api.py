@@ -143,7 +143,8 @@ def _refused(status: int, content: bytes, headers: Any, what: str, request: str)
     match status:
         case 401 | 403:
             return BusinessFailure(
-                f"{what} did not let this app in: give the app's managed identity the role {ROLE} for the namespace. "
+                f"{what} did not let this app in: give the app's managed identity the role {ROLE} for the namespace, "
+                "and what that does not cover: see the Role in docs/how-to/serve-in-a-cluster.md. "
                 f"It said: {text}"
             )
         case 404:
