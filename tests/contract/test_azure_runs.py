@@ -231,6 +231,28 @@ def test_a_run_whose_submission_was_cut_off_is_submitted_by_the_next_start(cloud
     assert ended(cloud.another_process(), run).status is RunStatus.COMPLETED
 
 
+def test_a_start_that_knows_more_lines_than_the_one_that_was_cut_off_counts_none_of_them_twice(cloud):
+    (known,) = ended(cloud.runner, graded("b")).lines
+    run = graded("a", "b", "a")
+    cloud.management.faults.add("POST", "BulkRuns/submit", status=500)
+    with pytest.raises(Transient):
+        cloud.runner.start(run)
+    lines = {"known_lines": [known.model_copy(update={"line": 1})], "known_count": 1, "line_numbers": [0, 2]}
+    outcome = ended(cloud.another_process(), graded("a", "a", name=run.name, **lines))
+    assert [line.line for line in outcome.lines] == [0, 2]
+    assert outcome.record.metrics == {"accuracy": pytest.approx(2 / 3), "lines": 3.0}
+
+
+def test_a_start_whose_run_another_one_has_submitted_leaves_that_ones_note(cloud):
+    run = graded("a", "b")
+    outcome = ended(cloud.runner, run)
+    (known,) = ended(cloud.runner, graded("b")).lines
+    cloud.management.faults.add(path="rundata", status=404)  # the run's history lags behind
+    lines = {"known_lines": [known.model_copy(update={"line": 1})], "known_count": 1, "line_numbers": [0]}
+    found = ended(cloud.another_process(), graded("a", name=run.name, **lines))
+    assert (found.record, list(found.lines)) == (outcome.record, list(outcome.lines))
+
+
 def test_an_answer_that_was_lost_on_its_way_back_submits_nothing_twice(cloud):
     cloud.management.faults.cut("POST", "BulkRuns/submit", moment=Moment.AFTER)
     outcome = ended(cloud.runner, graded("a"))

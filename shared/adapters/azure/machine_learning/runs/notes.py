@@ -26,6 +26,8 @@ class RunNote(BaseModel):
 
     name: str
     """In our words."""
+    data: str
+    """Where its lines lie in the workspace's datastore."""
     lines: int
     """How many are run."""
     known_lines: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -22,8 +23,10 @@ from shared.errors import BusinessFailure
 from shared.ports import RunOutcome, RunSpec
 from shared.results import LineRecord
 
-DATA: Final = "genaiops/{cloud}/lines.jsonl"
-"""Where a run's lines lie in the workspace's datastore."""
+_DATA: Final = "genaiops/{cloud}/{digest}/lines.jsonl"
+"""Where a run's lines lie in the workspace's datastore. By content: where a crash came before the submission, the next
+start may find other lines known, and must neither take the former file for its own nor change it under another's run.
+"""
 _FAILED: Final = "genaiops_aggregation_failed"
 _MARK: Final = re.compile(r"genaiops-aggregation-failed: (\"(?:[^\"\\]|\\.)*\")")
 _OUTPUTS: Final = ("debug_info", "flow_outputs")
@@ -50,7 +53,7 @@ class Outcomes:
         summary.engine = _engine(run)
         summary.models = note.models
         root = self._root(run)
-        lines = Spooled(_counted(self._records(cloud, note, root), summary))
+        lines = Spooled(_counted(self._records(note, root), summary))
         metrics, error = _finite(self._history.metrics(cloud))
         if metrics.pop(_FAILED, 0.0):
             error = _told(self._submitter.log(cloud)) or "its log does not say why"
@@ -68,8 +71,8 @@ class Outcomes:
         record = record.model_copy(update={"ended_at": _time(run, "endTimeUtc", "startTimeUtc", "createdUtc")})
         return RunOutcome(status, record, lines)
 
-    def _records(self, cloud: str, note: RunNote, root: str) -> Iterator[LineRecord]:
-        rows = read_rows(self._storage.lines(DATA.format(cloud=cloud)), is_dag=note.is_dag)
+    def _records(self, note: RunNote, root: str) -> Iterator[LineRecord]:
+        rows = read_rows(self._storage.lines(note.data), is_dag=note.is_dag)
         names = (name for name in self._storage.names(f"{root}/flow_artifacts/") if name.endswith(".jsonl"))
         artifacts = by_line((_parsed(line) for line in self._storage.lines(name) if line.strip()) for name in names)
         return records(rows, artifacts, note.refused)
@@ -90,6 +93,13 @@ class Outcomes:
             if info.get("status") == "Failed":
                 errors.append(f"{node}: {message_of(info.get('error'))}")
         return "; ".join(errors)
+
+
+def data_name(cloud: str, file: Path) -> str:
+    """Where the lines of this file lie in the workspace's datastore."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _DATA.format(cloud=cloud, digest=digest[:16])
 
 
 def failure(run: Mapping[str, Any]) -> BusinessFailure:

@@ -24,7 +24,7 @@ from shared.adapters.azure.machine_learning.runs.environment import environment_
 from shared.adapters.azure.machine_learning.runs.history import History
 from shared.adapters.azure.machine_learning.runs.names import cloud_name
 from shared.adapters.azure.machine_learning.runs.notes import RunNote, RunNotes
-from shared.adapters.azure.machine_learning.runs.outcome import DATA, Outcomes, failure, unsubmitted
+from shared.adapters.azure.machine_learning.runs.outcome import Outcomes, data_name, failure, unsubmitted
 from shared.adapters.azure.machine_learning.runs.starting import StartingRuns
 from shared.adapters.azure.machine_learning.runs.submission import Submission, Submitter
 from shared.adapters.local.flow_runner.known import may_aggregate
@@ -171,8 +171,10 @@ class AzureFlowRunner:
         if not delta.lines:
             nothing_to_run(delta.file, is_dag=is_dag)
         staged = staging.stage(spec, scratch / (spec.flow.name or "flow"), delta, environment=environment)
+        data = data_name(cloud, delta.file)
         note = RunNote(
             name=spec.name,
+            data=data,
             lines=delta.lines + len(delta.refused),
             known_lines=spec.known_count,
             tolerated_failures=spec.tolerated_failures,
@@ -186,13 +188,14 @@ class AzureFlowRunner:
             cloud=cloud,
             display_name=spec.name,
             staged=staged,
-            data=self._storage.upload(delta.file, DATA.format(cloud=cloud)),
+            data=self._storage.upload(delta.file, data),
             environment=environment,
             tags=spec.tags,
             lineage=spec.flow_digest[:40],
             instance_type=self._workspace.azure.instance_type,
             runtime=spec.runtime,
         )
+        former = self._notes.known(cloud)
         self._notes.write(cloud, note)
         if spec.on_progress is not None:
             self._watch(cloud, spec.on_progress)
@@ -200,6 +203,8 @@ class AzureFlowRunner:
             self._submitter.submit(submission)
         except Conflict as conflict:
             self._found_or(conflict, spec.name, cloud)
+            if former is not None and former != note:  # it is the run of whoever noted it before
+                self._notes.write(cloud, former)
         return RunOutcome(RunStatus.RUNNING)
 
     def _found_or(self, conflict: Conflict, name: str, cloud: str) -> None:
