@@ -85,7 +85,7 @@ class History:
         with self._workspace.errors():
             found = self._workspace.client().workspaces.get(self._workspace.azure.workspace)
         address = str(getattr(found, "discovery_url", "") or "")
-        if not address:
+        if not address.startswith("https://"):  # nor would a token be sent in clear
             raise Transient(f"{self._workspace.title} does not say where its services are.")
         return address.partition("discovery")[0]
 
