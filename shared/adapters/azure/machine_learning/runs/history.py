@@ -47,11 +47,14 @@ class History:
     def metrics(self, cloud: str) -> dict[str, object]:
         """The last value of each metric that the flow logged; prompt flow's own are left out. Raises as `run`."""
         answer = self._post("metric/v2.0", f"runs/{cloud}/lastvalues", {})
-        found = {}
+        found: dict[str, object] = {}
         for metric in answer.get("value") or ():
-            name = metric["name"]
-            if not name.startswith("__pf__"):
-                found[name] = metric["value"][0]["data"][name]
+            name = str(metric["name"])
+            # What a flow logs past prompt flow, a table or an image, has its values under other names, or none.
+            values = metric.get("value") or [{}]
+            data = values[0].get("data") or {}
+            if not name.startswith("__pf__") and name in data:
+                found[name] = data[name]
         return found
 
     def path(self, asset: str) -> str:
