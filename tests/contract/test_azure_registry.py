@@ -6,13 +6,17 @@ azure-ai-ml runs whole against the stand-in of the management APIs; tokens come 
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import shared
 from shared.adapters.azure.machine_learning import asset_names, asset_tags
+from shared.adapters.azure.machine_learning.storage import KEPT
 from shared.errors import BusinessFailure, NotFound
 from shared.names import ASSET_PATTERN
 from tests.contract.registered import DATA, MODEL, new, nothing_unknown_was_asked, versions  # noqa: F401 - autouse
@@ -162,3 +166,26 @@ def test_a_data_asset_that_somebody_registered_by_hand_can_be_used(azure_registr
         azure_registry.get(DATA, "by-hand", "today")
     with pytest.raises(BusinessFailure, match=r"not in the storage account.*assets register"):
         azure_registry.get(DATA, "elsewhere")
+
+
+@pytest.mark.parametrize("container", ["secrets", "chains", "results", "azure-webjobs-secrets"])
+def test_an_asset_of_the_workspace_opens_nothing_that_the_product_keeps_for_itself(
+    azure_registry, workspace, container
+):
+    """Who may write assets in the workspace need not be allowed to read the product's storage account."""
+    from azure.ai.ml.entities import Data
+
+    path = f"https://genaiopsstorage.blob.core.windows.net/{container}/approval-key"
+    for version, properties in (("1", {}), ("2", {"genaiops_blob": f"{container}/approval-key"})):
+        asset = Data(name="mine", version=version, path=path, type="uri_file", properties=properties)
+        workspace.client().data.create_or_update(asset)
+        with pytest.raises(BusinessFailure, match=r"'mine', version .* keeps for itself: register a file of your own"):
+            azure_registry.get(DATA, "mine", version)
+
+
+def test_every_container_of_the_product_but_that_of_contents_is_closed_to_assets():
+    root = Path(shared.__file__).parent
+    written = re.compile(r'^(?:PARTS_)?CONTAINER(?:: Final)? = "([^"]+)"', re.MULTILINE)
+    found = {name for path in root.rglob("*.py") for name in written.findall(path.read_text(encoding="utf-8"))}
+    assert found - KEPT == {"bundles"}
+    assert found >= KEPT

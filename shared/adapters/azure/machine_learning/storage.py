@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from azure.ai.ml.entities import AzureBlobDatastore
 
 PREFIX: Final = "genaiops_"
+KEPT: Final = frozenset(
+    {"appended", "approvals", "branches", "chain-index", "chains", "dead-letters", "endpoints", "messages", "notices"}
+    | {"registry", "reports", "results", "reuse", "runs", "secrets"}
+)
+"""Containers in which the product keeps what is its own: no asset has its content there."""
+_OF_THE_HOST: Final = "azure-webjobs-"
+"""How containers of the Functions host begin, function keys among them."""
 _PATH: Final = re.compile(r"azureml:.*/datastores/([^/]+)/paths/(.+)")
 
 
@@ -28,6 +35,16 @@ def account(blob_service: str) -> tuple[str, str]:
     if endpoint:
         return name, endpoint
     return address.path.strip("/"), address.netloc  # an emulator: the account is the path
+
+
+def is_kept(blob: str) -> bool:
+    """Whether `<container>/<name>` is the product's own, or its host's.
+
+    Whoever may write assets in the workspace chooses what they name, and this app can read more of the account than
+    they can: the key of approval links, say.
+    """
+    container = blob.partition("/")[0]
+    return container in KEPT or container.startswith(_OF_THE_HOST)
 
 
 class Storage:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.azure.machine_learning import asset_names, asset_tags
 from shared.adapters.azure.machine_learning.client import Workspace
-from shared.adapters.azure.machine_learning.storage import Storage
+from shared.adapters.azure.machine_learning.storage import Storage, is_kept
 from shared.errors import BusinessFailure, NotFound
 from shared.names import checked_asset
 from shared.ports import Asset, AssetKind, NewAsset
@@ -113,16 +113,20 @@ class Versions:
         """The asset with the blob that holds its content, also where somebody else registered it.
 
         Raises:
-            BusinessFailure: the content lies in no container of the product's storage account.
+            BusinessFailure: the content lies in no container of the product's storage account, or in one in which the
+                product keeps what is its own.
         """
         asset = version.asset
-        if asset.blob:
-            return asset
-        blob = self._storage.blob(str(version.entity.path))
+        blob = asset.blob or self._storage.blob(str(version.entity.path))
         if blob is None:
             raise BusinessFailure(
                 f"The content of the {asset.kind} asset {asset.name!r}, version {asset.version}, is not in the storage "
                 "account of this installation: download it, and register it by `python -m genaiops assets register`."
+            )
+        if is_kept(blob):
+            raise BusinessFailure(
+                f"The {asset.kind} asset {asset.name!r}, version {asset.version}, names {blob[:200]!r} as its content, "
+                "which this product keeps for itself: register a file of your own."
             )
         return replace(asset, blob=blob)
 
