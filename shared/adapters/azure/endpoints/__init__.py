@@ -5,6 +5,7 @@
 | `target.py` | what every kind of target does, and what one look at it shows |
 | `records.py`, `wishes.py` | what is asked of an endpoint, kept in blob storage; how it changes |
 | `composite.py`, `info.py` | the port over all targets; what it tells of wishes and looks |
+| `asked_traffic.py` | a split that was asked for, on its way to the platform |
 | `online_endpoints.py`, `online_assets.py` | Azure ML's managed and Kubernetes online endpoints; their assets |
 | `online_options.py`, `online_entities.py` | their options; what is sent for them |
 | `unpolled.py` | beginning azure-ai-ml's long operations without waiting for them |

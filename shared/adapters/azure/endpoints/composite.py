@@ -13,9 +13,10 @@ import secrets
 from collections.abc import Mapping
 
 from shared.adapters.azure.endpoints import wishes
-from shared.adapters.azure.endpoints.info import NOT_YET, deployment_info, endpoint_info, found_info, holds
+from shared.adapters.azure.endpoints.asked_traffic import AskedTraffic
+from shared.adapters.azure.endpoints.info import NOT_YET, deployment_info, endpoint_info, found_info, shown
 from shared.adapters.azure.endpoints.records import EndpointRecord, EndpointRecords, WantedDeployment, WantedTraffic
-from shared.adapters.azure.endpoints.target import CONTENT_TAG, CREATION_TAG, SeenDeployment, SeenEndpoint, Target
+from shared.adapters.azure.endpoints.target import CONTENT_TAG, CREATION_TAG, SeenDeployment, Target
 from shared.adapters.traffic import check_traffic
 from shared.errors import BusinessFailure, NotFound
 from shared.names import checked
@@ -29,6 +30,7 @@ class AzureEndpoints:
 
     def __init__(self, records: EndpointRecords, targets: Mapping[str, Target], *, default: str) -> None:
         self._records = records
+        self._traffic = AskedTraffic(records)
         self._targets = targets
         self._default = default
 
@@ -74,7 +76,7 @@ class AzureEndpoints:
         target = self._target(record)
         wanted = record.deployments.get(deployment)
         if wanted is None:
-            found = _seen(target.observe(record, counts=True), deployment)
+            found = shown(target.observe(record, counts=True), deployment)
             if found is None:
                 raise _missing(endpoint, deployment)
             return found_info(endpoint, deployment, found)
@@ -108,9 +110,9 @@ class AzureEndpoints:
             is_so = dict(seen.traffic if seen is not None else {}) == shares
             asked = None if is_so and not (seen is not None and seen.is_changing) else WantedTraffic(split=shares)
             record = self._records.update(endpoint, lambda before: wishes.with_traffic(before, asked))
-            self._drive_traffic(target, record, seen, may_fail=False)
+            self._traffic.drive(target, record, seen, may_fail=False)
         else:
-            self._drive_traffic(target, record, seen, may_fail=True)
+            self._traffic.drive(target, record, seen, may_fail=True)
 
     def invoke(self, endpoint: str, payload: Mapping[str, object], deployment: str | None = None) -> Invocation:
         """Score one request, through the split or on the named deployment. See the port."""
@@ -118,7 +120,7 @@ class AzureEndpoints:
         target = self._target(record)
         if deployment is not None:
             wanted = record.deployments.get(deployment)
-            is_gone = wanted.removed if wanted is not None else _seen(target.observe(record), deployment) is None
+            is_gone = wanted.removed if wanted is not None else shown(target.observe(record), deployment) is None
             if is_gone:
                 raise _missing(endpoint, deployment)
         return target.invoke(record, payload, deployment)
@@ -144,7 +146,7 @@ class AzureEndpoints:
         if wanted is not None:
             gone = wanted.model_copy(update={"removed": True})
             record = self._records.update(endpoint, lambda before: wishes.replace(before, gone))
-        has_begun = _seen(seen, deployment) is None or target.delete(record, deployment)
+        has_begun = shown(seen, deployment) is None or target.delete(record, deployment)
         if wanted is not None and has_begun:
             self._records.update(endpoint, lambda before: wishes.drop(before, wanted))
 
@@ -154,7 +156,7 @@ class AzureEndpoints:
         """The record, with the deployment if only the platform knows of it: its record is gone."""
         if spec.name in record.deployments:
             return record
-        found = _seen(target.observe(record), spec.name)
+        found = shown(target.observe(record), spec.name)
         if found is None:
             return record
         _check_content(spec, found.tags.get(CONTENT_TAG, ""))
@@ -191,54 +193,6 @@ class AzureEndpoints:
             self._records.update(record.name, lambda before: wishes.replace(before, begun))
         return seen
 
-    def _drive_traffic(
-        self, target: Target, record: EndpointRecord, seen: SeenEndpoint | None, *, may_fail: bool
-    ) -> None:
-        """Bring the split that was asked for, if there is one, nearer to what the platform has.
-
-        What has failed may be deployed anew: only when it is asked again does a split that names it fail (`may_fail`).
-
-        Raises:
-            BusinessFailure: it never will be that; then it is no longer asked for.
-        """
-        asked = record.traffic
-        if asked is None or (seen is None and asked.split):
-            return
-        if holds(record, seen) or seen is None:
-            self._settle(record, asked, None)
-        elif not asked.begun:
-            self._shift(target, record, asked, seen, may_fail=may_fail)
-        elif not seen.is_changing:
-            # It was accepted, and is not what the platform has: it failed, or somebody has changed it there since.
-            self._settle(record, asked, None)
-            raise BusinessFailure(
-                f"The platform of endpoint {record.name!r} did not take up the traffic {dict(asked.split)}, and has "
-                f"{dict(seen.traffic)}: look at the endpoint in the portal, and run the chain again."
-            )
-
-    def _shift(
-        self, target: Target, record: EndpointRecord, asked: WantedTraffic, seen: SeenEndpoint, *, may_fail: bool
-    ) -> None:
-        states = {name: each.state for name in asked.split if (each := _seen(seen, name)) is not None}
-        failed = sorted(name for name, state in states.items() if state is DeploymentState.FAILED)
-        if failed and may_fail:
-            self._settle(record, asked, None)
-            raise BusinessFailure(
-                f"The traffic of endpoint {record.name!r} cannot go to {', '.join(failed)}, which has failed."
-            )
-        if len(states) < len(asked.split) or any(state is not DeploymentState.READY for state in states.values()):
-            return
-        try:
-            accepted = target.shift(record, asked.split)
-        except BusinessFailure:
-            self._settle(record, asked, None)
-            raise
-        if accepted:
-            self._settle(record, asked, WantedTraffic(split=asked.split, begun=True))
-
-    def _settle(self, record: EndpointRecord, asked: WantedTraffic, then: WantedTraffic | None) -> None:
-        self._records.update(record.name, lambda before: wishes.confirm(before, asked, then))
-
     def _target(self, record: EndpointRecord) -> Target:
         target = self._targets.get(record.kind)
         if target is None:
@@ -258,11 +212,6 @@ class AzureEndpoints:
             return self._records.read(endpoint)
         except NotFound:
             return None
-
-
-def _seen(endpoint: SeenEndpoint | None, deployment: str) -> SeenDeployment | None:
-    found = endpoint.deployments.get(deployment) if endpoint is not None else None
-    return None if found is None or found.is_leaving else found
 
 
 def _check_kind(record: EndpointRecord, asked: DeploymentTarget) -> None:

@@ -72,3 +72,9 @@ def found_info(endpoint: str, name: str, seen: SeenDeployment) -> DeploymentInfo
         latency_p95_ms=seen.latency_p95_ms,
         tags={tag: value for tag, value in seen.tags.items() if tag not in OWN_TAGS},
     )
+
+
+def shown(endpoint: SeenEndpoint | None, deployment: str) -> SeenDeployment | None:
+    """The deployment as its platform shows it; None where it is not there, or being deleted."""
+    found = endpoint.deployments.get(deployment) if endpoint is not None else None
+    return None if found is None or found.is_leaving else found
