@@ -373,3 +373,17 @@ def test_a_container_that_loads_slowly_is_waited_for(world: WebAppWorld) -> None
         reasons.add(info.reason)
     assert info.state is READY
     assert "the flow is being loaded" in reasons
+
+
+def test_a_slot_that_users_are_still_sent_to_is_not_deleted_before_the_rules_have_changed(world: WebAppWorld) -> None:
+    brought_up(world, "v1", "v2")
+    world.endpoints.set_traffic("shop", {"v1": 100})
+    world.management.faults.add(path="/config/web", method="PATCH", status=409)
+    world.endpoints.set_traffic("shop", {"v2": 100})
+    world.endpoints.remove("shop", "v1")
+    assert world.endpoints.invoke("shop", {"text": "hi"}).deployment == "v1"
+    assert world.endpoints.describe("shop").removing == ("v1",)
+    world.endpoints.set_traffic("shop", {"v2": 100})
+    world.endpoints.remove("shop", "v1")
+    assert world.endpoints.describe("shop").removing == ()
+    assert world.endpoints.invoke("shop", {"text": "hi"}).deployment == "v2"

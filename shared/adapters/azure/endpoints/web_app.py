@@ -151,6 +151,8 @@ class WebAppTarget:
         slot = self._sites.slot(options, deployment)
         if slot is None or CREATION_TAG not in (slot.get("tags") or {}):
             return True
+        if self._is_routed(options, slot):  # rules without it are on their way: until then, users are sent there
+            return False
         return self._delete(options, deployment)
 
     def _create(self, record: EndpointRecord, wanted: WantedDeployment, options: WebAppOptions) -> SeenDeployment:
