@@ -6,12 +6,13 @@ is cut off, in bytes and in time.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.errors import BusinessFailure
+from shared.errors import BusinessFailure, Transient
 
 if TYPE_CHECKING:
     from requests import Response
@@ -30,6 +31,26 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     latency_ms: float
+
+
+def score(
+    url: str, payload: Mapping[str, object], timeout_s: float, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Send a scoring request, with these headers beside its content's type.
+
+    Raises:
+        Transient: nothing answered, or not in time.
+        BusinessFailure: the answer is too long.
+    """
+    import requests
+
+    sent = {"Content-Type": "application/json", **(headers or {})}
+    try:
+        return exchange("POST", url, sent, json.dumps(payload).encode(), timeout_s)
+    except requests.Timeout as error:
+        raise Transient(f"No answer from {url} within {timeout_s:g} s.") from error
+    except requests.RequestException as error:
+        raise Transient(f"{url} cannot be reached ({type(error).__name__}).") from error
 
 
 def exchange(

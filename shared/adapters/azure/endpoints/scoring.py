@@ -6,12 +6,11 @@ https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-en
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from shared.adapters.azure.endpoints.exchange import Answer, exchange
+from shared.adapters.azure.endpoints.exchange import Answer, score
 from shared.adapters.azure.errors import PAUSE_S
 from shared.errors import BusinessFailure, Throttled, Transient
 from shared.ports import Invocation
@@ -26,23 +25,16 @@ _NOBODY: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.F
 
 
 def post(url: str, payload: Mapping[str, object], deployment: str | None, bearer: str, timeout_s: float) -> Answer:
-    """Send one request.
+    """Send one request, through the split or to the named deployment.
 
     Raises:
         Transient: nothing answered, or not in time.
         BusinessFailure: the answer is too long.
     """
-    import requests
-
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {bearer}"}
+    headers = {"Authorization": f"Bearer {bearer}"}
     if deployment is not None:
         headers[DEPLOYMENT_HEADER] = deployment
-    try:
-        return exchange("POST", url, headers, json.dumps(payload).encode(), timeout_s)
-    except requests.Timeout as error:
-        raise Transient(f"No answer from {url} within {timeout_s:g} s.") from error
-    except requests.RequestException as error:
-        raise Transient(f"{url} cannot be reached ({type(error).__name__}).") from error
+    return score(url, payload, timeout_s, headers)
 
 
 def meant(answer: Answer, endpoint: str, deployment: str | None) -> Invocation:

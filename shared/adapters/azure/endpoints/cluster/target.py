@@ -8,15 +8,15 @@ The Deployment is applied last and deleted last: while it is there, the deployme
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from shared.adapters.azure.endpoints.cluster import manifests, reading
 from shared.adapters.azure.endpoints.cluster.api import ClusterApi
 from shared.adapters.azure.endpoints.cluster.options import KIND, ClusterOptions, read
+from shared.adapters.azure.endpoints.exchange import score
 from shared.adapters.azure.endpoints.images import Images
 from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
 from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint, tags_of
@@ -119,25 +119,18 @@ class ClusterTarget:
         self, record: EndpointRecord, payload: Mapping[str, object], deployment: str | None = None
     ) -> Invocation:
         """Score one request through the gateway."""
-        import requests
-
         options, _ = self._of(record)
         headers = {manifests.HEADER: deployment} if deployment else {}
         if options.hostname and "*" not in options.hostname:
             headers["Host"] = options.hostname
         url = _address(record, options)
-        started = time.perf_counter()
-        try:
-            answer = requests.post(url, json=cast("Any", payload), headers=headers, timeout=options.request_timeout_s)
-        except requests.RequestException as error:
-            raise Transient(f"Nothing answered at {url}: {type(error).__name__}") from error
-        latency = 1_000 * (time.perf_counter() - started)
+        answer = score(url, payload, options.request_timeout_s, headers)
         answered = answer.headers.get(manifests.HEADER, "")
-        if not answered and answer.status_code in _UNANSWERED:
-            raise Transient(f"The gateway at {url} found nobody to answer ({answer.status_code}).")
+        if not answered and answer.status in _UNANSWERED:
+            raise Transient(f"The gateway at {url} found nobody to answer ({answer.status}).")
         if deployment and answered not in ("", deployment):  # without a rule for it, its traffic is everybody's
             raise Transient(f"The gateway at {url} has no route to {deployment!r} yet: {answered!r} answered.")
-        return Invocation(answer.status_code, answer.content, latency, answered or deployment or "")
+        return Invocation(answer.status, answer.body, answer.latency_ms, answered or deployment or "")
 
     def delete(self, record: EndpointRecord, deployment: str) -> bool:
         """Take the deployment out of the route, and delete its objects."""
