@@ -137,6 +137,8 @@ def _stop_run(ports: Ports, chain: Chain, command: AnyCommand) -> None:
             pause = error.retry_after if isinstance(error, Throttled) else PAUSES_S[attempt]
             due = ports.clock.now() + timedelta(seconds=pause)
             send_command(ports, command.model_copy(update=again), f"{command.id}/stop/{command.look}/{attempt}", due)
+    except Exception:  # the message itself is done with: it must not become a dead letter
+        log.exception("%s: its run could not be stopped", command.id)
 
 
 def _answer(ports: Ports, chain: Chain, command: AnyCommand, *, last: bool) -> Answer | LookAgain | _Later:

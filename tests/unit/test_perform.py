@@ -9,7 +9,7 @@ import pytest
 from shared import chain_store
 from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.adapters.memory.runner import MemoryFlowRunner
-from shared.chain.messages import CancelRequested, PrepareChain, Queue, parse_command
+from shared.chain.messages import CancelRequested, PrepareChain, Queue, RunCell, parse_command
 from shared.chain.state import ChainStatus
 from shared.delivery import Delivery
 from shared.errors import Throttled, Transient
@@ -210,3 +210,16 @@ def test_a_run_whose_command_is_given_up_is_stopped(tmp_path, faults):
     later(world)
     assert runner.faults == []
     assert runner.going_on() == []
+
+
+def test_a_stale_command_is_done_with_though_its_run_cannot_be_named(tmp_path):
+    runner = InTheCloud()
+    world = World(tmp_path, runner=runner)
+    chain = world.request("pr")
+    while "RunCell" not in (world.chain(chain).awaiting.values() if world.chains() else ()):
+        world._deliver_one()
+    stale = RunCell(id=f"{chain}/99", chain=chain, issued_at=world.clock.now(), cell=0)
+    world.blobs.write("chains", f"{chain}/prepared.json", b"{}")
+    chain_store._prepared.clear()  # as in another process
+    perform(world.ports, delivery(world, Queue.EXPERIMENTATION, stale.model_dump_json().encode()))
+    assert world.dead_letters() == []
