@@ -29,6 +29,8 @@ ENDED: Final = frozenset({"completed", "failed", "canceled", "finished"})
 """Statuses, in small letters, that a look finds something new at: a run passes through half a dozen others. The
 documentation's events have small letters, the workspace's own answers have not."""
 
+_LONGEST_SHOWN: Final = 300
+
 
 def run_changed(ports: Ports, delivery: Delivery) -> None:
     """Handle a message of run-events: look at the run again, if a chain of ours started it."""
@@ -75,19 +77,27 @@ def _look(ports: Ports, event: dict[str, Any]) -> None:
     kind = event.get("eventType") or event.get("type")
     data = event["data"]
     if kind != COMPLETED and (kind != STATUS_CHANGED or str(data.get("runStatus")).lower() not in ENDED):
-        log.info("an event of type %r (%s) tells of no run's end", kind, data.get("runStatus"))
+        log.info("an event of type %s (%s) tells of no run's end", _shown(kind), _shown(data.get("runStatus")))
         return
     tags = data.get("runTags")
     if not isinstance(tags, dict) or run_tags.CHAIN not in tags:
-        log.info("run %s was not started by a chain", data.get("runId"))
+        log.info("run %s was not started by a chain", _shown(data.get("runId")))
         return
     now = ports.clock.now()
     try:
         command = run_tags.look_at(tags, now)
     except (TypeError, ValueError) as error:
-        raise Malformed(f"The tags of run {data.get('runId')} do not name a command: {tags}") from error
+        named = {tag: tags.get(tag) for tag in (run_tags.CHAIN, run_tags.COMMAND, run_tags.CELL)}
+        raise Malformed(
+            f"The tags of run {_shown(data.get('runId'))} do not name a command: {_shown(named)}"
+        ) from error
     if _is_ours(ports, command):
         send_command(ports, command, f"{command.id}/run-event/{event.get('id', '')}", now)
+
+
+def _shown(value: object) -> str:
+    """A value of an event in a line of the log: whoever may write to the queue chooses it, and line breaks too."""
+    return repr(value)[:_LONGEST_SHOWN]
 
 
 def _is_ours(ports: Ports, command: RunCell | EvaluateRun) -> bool:

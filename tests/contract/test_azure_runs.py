@@ -298,6 +298,7 @@ def test_a_service_that_refuses_names_the_role(cloud):
     [
         ("UserError", "The flow's node grade was not found.", "It is the flow's own"),
         ("UserError", "Not enough quota of StandardEDSv4Family.", "more quota"),
+        ("UserError", "Connection 'aoai' is not found in workspace.", "Create it in the workspace"),
         ("UserError", "Failed to build image: pip install failed.", "image of the compute session"),
         ("ServiceError", "Something went wrong.", "Start the chain again"),
     ],

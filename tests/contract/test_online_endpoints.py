@@ -376,3 +376,11 @@ def test_another_process_goes_on_where_one_has_ended(azure: AzureWorld) -> None:
     assert settled(other, "shop", "rev1").state is DeploymentState.READY
     split(other, "shop", {"rev1": 100})
     assert json.loads(azure.endpoints.invoke("shop", {"text": "a"}).body)["answer"] == "a"
+
+
+def test_the_apps_token_is_not_sent_in_clear_to_a_cluster_without_a_certificate(azure: AzureWorld) -> None:
+    ready(azure, managed("rev1"))
+    endpoint = next(iter(azure.management.online_endpoints.endpoints.values()))
+    endpoint["properties"]["scoringUri"] = "http://10.0.0.4/api/v1/endpoint/shop/score"
+    with pytest.raises(BusinessFailure, match=r"token would travel in clear.*certificate, or set AUTH_MODE to key"):
+        azure.endpoints.invoke("shop", {"text": "a"}, "rev1")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from shared import chain_store
+from shared import chain_store, run_tags
 from shared.adapters.memory.runner import MemoryFlowRunner
 from shared.chain.messages import Queue
 from shared.chain.state import ChainStatus
@@ -165,3 +165,19 @@ def test_a_run_of_another_installation_on_the_same_workspace_is_let_pass(world):
     tell(world, event("grid", genaiops_cell="0", **theirs))
     assert world.bus.counts("experimentation").active == 0
     assert world.dead_letters() == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"runStatus": "Running\nERROR forged", "runId": "a"},
+        {"runStatus": "Completed", "runId": "a\nERROR forged"},
+        {"runStatus": "Completed", "runId": "a\nERROR forged", "runTags": {run_tags.CHAIN: "x\nERROR forged" * 9_000}},
+    ],
+)
+def test_an_event_forges_no_line_of_the_log_and_fills_none(world, caplog, data):
+    with caplog.at_level("INFO"):
+        tell(world, {"eventType": "Microsoft.MachineLearningServices.RunStatusChanged", "data": data})
+    assert "forged" in caplog.text
+    assert "\nERROR forged" not in caplog.text
+    assert all(len(record.getMessage()) < 2_000 for record in caplog.records)

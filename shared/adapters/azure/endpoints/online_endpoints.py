@@ -271,6 +271,12 @@ class OnlineEndpoints:
                 self._known[endpoint] = (now + _KNOWN_S, url, key)
         if key:
             return url, key
+        if not url.startswith("https://"):  # of a cluster; a key opens this endpoint alone, the token the workspace
+            raise BusinessFailure(
+                f"The endpoint {endpoint!r} answers at {url}, where this app's token would travel in clear: give the "
+                "cluster's Azure ML extension a certificate, or set AUTH_MODE to key in "
+                "configs/deployment_config.json and name a new endpoint."
+            )
         with self._workspace.errors():
             return url, self._credential.get_token(scoring.SCOPE).token
 

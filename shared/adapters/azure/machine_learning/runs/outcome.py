@@ -32,6 +32,9 @@ _MARK: Final = re.compile(r"genaiops-aggregation-failed: (\"(?:[^\"\\]|\\.)*\")"
 _OUTPUTS: Final = ("debug_info", "flow_outputs")
 _QUOTA: Final = re.compile(r"(?i)quota|capacity|insufficient.*cores|AmlComputeQuota|SkuNotAvailable")
 _IMAGE: Final = re.compile(r"(?i)image build|build.*image|docker|pip.*(fail|error)|requirements|environment.*fail")
+_CONNECTION: Final = re.compile(
+    r"(?i)connection\b.{0,120}\b(not (found|exist)|not be found|cannot find|can't find|missing)"
+)
 _RATE: Final = re.compile(r"(?i)rate ?limit|too many requests|\b429\b")
 
 
@@ -112,6 +115,8 @@ def failure(run: Mapping[str, Any]) -> BusinessFailure:
     code = " ".join(str(part) for part in (error.get("code"), innermost.get("code"), text))
     if _QUOTA.search(code):
         advice = "Ask for more quota of the instance type, or name a smaller one in GENAIOPS_ML_INSTANCE_TYPE."
+    elif _CONNECTION.search(code):
+        advice = "Create it in the workspace (studio, Manage, Connections) under the name that experiment.yaml lists."
     elif _IMAGE.search(code):
         advice = "The image of the compute session was not built: check the flow's requirements.txt and `environment`."
     elif _RATE.search(code):
