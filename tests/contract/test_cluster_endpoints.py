@@ -133,6 +133,17 @@ def test_a_share_that_somebody_gave_meanwhile_is_not_deleted_from_under_the_user
     assert target.delete(record, "v2")
 
 
+def test_no_traffic_is_led_to_a_deployment_that_somebody_has_just_deleted(world: ClusterWorld) -> None:
+    for deployment in ("v1", "v2"):
+        world.endpoints.deploy(world.spec("shop", deployment))
+        settled(world, deployment)
+    shared_out(world, v1=100)
+    record, target = world.endpoints._record("shop"), world.endpoints._targets[KIND]
+    assert target.delete(record, "v2")
+    assert not target.shift(record, {"v2": 100}), "whoever asks for it looked before the deletion"
+    assert world.endpoints.invoke("shop", {"text": "hi"}).deployment == "v1"
+
+
 def test_a_failed_deployment_is_made_anew_without_taking_the_route_of_the_others_from_them(world: ClusterWorld) -> None:
     world.endpoints.deploy(world.spec("shop", "v1"))
     settled(world, "v1")

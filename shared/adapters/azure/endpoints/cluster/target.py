@@ -113,7 +113,7 @@ class ClusterTarget:
                 f"The gateway {options.gateway} refuses the route {record.name!r}: {reading.refusal(route)}. Correct "
                 "the gateway or the options in configs/deployment_config.json, and run the chain again."
             )
-        return self._apply_route(record, split, options, api, route)
+        return self._apply_route(record, split, options, api, route, is_asked=True)
 
     def invoke(
         self, record: EndpointRecord, payload: Mapping[str, object], deployment: str | None = None
@@ -186,10 +186,17 @@ class ClusterTarget:
         api: ClusterApi,
         route: Mapping[str, Any] | None,
         without: str | None = None,
+        *,
+        is_asked: bool = False,
     ) -> bool:
-        """Write the route with all deployments that there are; False where somebody else was faster."""
+        """Write the route with all deployments that there are; False where somebody else was faster.
+
+        `is_asked`: the split is a new one, all of whose deployments must be there.
+        """
         workloads = api.list("Deployment", {manifests.ENDPOINT_LABEL: record.name})
         names = {reading.deployment_of(each) for each in workloads if "deletionTimestamp" not in each["metadata"]}
+        if is_asked and not split.keys() <= names:  # deleted since the caller looked: the weights would lead nowhere
+            return False
         former = {} if route is None else reading.written_split(route, record.name)
         if route is not None and not reading.is_taken_up(route):
             former = reading.former_split(route)
