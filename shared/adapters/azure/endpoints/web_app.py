@@ -12,14 +12,13 @@ its instances, which makes two deployments at a time the sensible number.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from shared.adapters.azure.endpoints import web_app_options
 from shared.adapters.azure.endpoints.container_registry import RegistryImages
-from shared.adapters.azure.endpoints.exchange import exchange
+from shared.adapters.azure.endpoints.exchange import score
 from shared.adapters.azure.endpoints.images import for_platform
 from shared.adapters.azure.endpoints.records import EndpointRecord, WantedDeployment
 from shared.adapters.azure.endpoints.target import CREATION_TAG, SeenDeployment, SeenEndpoint, tags_of
@@ -39,7 +38,6 @@ BEGUN_TAG: Final = "genaiops_begun"
 """Of a slot: when its creation began, in seconds since 1970."""
 START_LIMIT_S: Final = 20 * 60.0
 """A container that has not answered by then has failed: an image of this size is pulled and started in two minutes."""
-_JSON: Final = {"Content-Type": "application/json"}
 _TRY_AGAIN: Final = "App Service is at work on the web app; it is asked again"
 
 
@@ -128,17 +126,12 @@ class WebAppTarget:
         self, record: EndpointRecord, payload: Mapping[str, object], deployment: str | None = None
     ) -> Invocation:
         """Score one request: of a named deployment at its slot's own address, else at the web app's."""
-        import requests
-
         options = self._options(record.options, record.name)
         place = self._sites.slot(options, deployment) if deployment is not None else self._sites.site(options)
         if place is None:
             raise Transient(f"The web app {options.site!r} of endpoint {record.name!r} is not there yet.")
         url = f"https://{_host(place)}/score"
-        try:
-            answer = exchange("POST", url, _JSON, json.dumps(payload).encode(), self._timeout_s)
-        except requests.RequestException as error:
-            raise Transient(f"Nothing answered at {url} ({type(error).__name__}).") from error
+        answer = score(url, payload, self._timeout_s)
         who = answer.headers.get(DEPLOYMENT_HEADER.lower(), "")
         if not who or refusal(answer) is not None:
             # The platform's own word, or of a container that is not ready: no deployment has scored.
