@@ -12,11 +12,26 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shared.adapters.azure.errors import translated
+from shared.azure_settings import AzureSettings
 from shared.errors import BusinessFailure
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient
     from azure.core.credentials import TokenCredential
+
+
+def client_options(settings: AzureSettings, retries: int) -> dict[str, Any]:
+    """Options of an SDK's client of Resource Manager, beside its credential and its subscription."""
+    return {
+        "base_url": settings.management_url,
+        "credential_scopes": [f"{settings.management_url}/.default"],
+        "retry_total": retries,
+        # An answer such as 429 or 503 is not waited for: its error family says when the command comes back.
+        "retry_status": 0,
+        "retry_backoff_factor": 0.4,
+        "connection_timeout": 10,
+        "read_timeout": 60,
+    }
 
 
 class ResourceManager:

@@ -13,6 +13,7 @@
 | `connection_references.py` | how a container gets its connections from the workspace |
 | `image_context.py`, `images.py`, `container_registry.py` | the image: its context, where it is built, ACR tasks |
 | `exchange.py` | one request to a served flow, and as much of its answer as is believed |
+| `log_ends.py` | the end of a log, in one line |
 | `cluster/` | clusters without Azure ML, by plain manifests |
 | `web_app.py` | App Service: a web app an endpoint, a slot a deployment |
 | `web_app_options.py`, `web_app_slot.py` | its options; what is sent for it |

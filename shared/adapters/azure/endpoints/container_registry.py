@@ -16,7 +16,9 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from shared.adapters.azure.arm import client_options
 from shared.adapters.azure.endpoints.image_context import image_context
+from shared.adapters.azure.endpoints.log_ends import last_lines
 from shared.adapters.azure.errors import explained, translated
 from shared.azure_settings import AzureSettings
 from shared.errors import BusinessFailure, GenAIOpsError, NotFound
@@ -39,7 +41,6 @@ RUN: Final = "run"
 _RUNS_SEEN: Final = 300
 """Of the newest runs that have succeeded: those whose image is looked for before it is built."""
 _TIMEOUT_S: Final = 1800
-_LOG_LINES: Final = 12
 _LOG_CHARACTERS: Final = 1_200
 _LOG_BYTES: Final = 64 * 1024
 _REGISTRY_NAME: Final = re.compile(r"[A-Za-z0-9]{5,50}")
@@ -146,16 +147,7 @@ class RegistryImages:
 
         if self._made is None:
             self._made = ContainerRegistryTasksMgmtClient(
-                self._credential,
-                self._settings.subscription_id,
-                self._settings.management_url,
-                credential_scopes=[f"{self._settings.management_url}/.default"],
-                retry_total=self._retries,
-                # An answer such as 429 or 503 is not waited for: its error family says when the command comes back.
-                retry_status=0,
-                retry_backoff_factor=0.4,
-                connection_timeout=10,
-                read_timeout=60,
+                self._credential, self._settings.subscription_id, **client_options(self._settings, self._retries)
             )
         return self._made
 
@@ -198,8 +190,7 @@ class RegistryImages:
                 content: bytes = found.readall()
         except (AzureError, GenAIOpsError, ValueError):
             return ""  # a run that never began has none, and the reason stands without it
-        lines = [line.strip() for line in content.decode(errors="replace").splitlines() if line.strip()]
-        return " | ".join(lines[-_LOG_LINES:])[-_LOG_CHARACTERS:]
+        return last_lines(content)[-_LOG_CHARACTERS:]
 
 
 def _named(registry: str) -> str:

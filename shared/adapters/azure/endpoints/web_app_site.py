@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from shared.adapters.azure.arm import ResourceManager
+from shared.adapters.azure.arm import ResourceManager, client_options
+from shared.adapters.azure.endpoints.log_ends import last_lines
 from shared.adapters.azure.endpoints.web_app_options import WebAppOptions
 from shared.adapters.azure.errors import translated
 from shared.azure_settings import AzureSettings
@@ -20,7 +21,6 @@ ROLE: Final = "Website Contributor"
 _IDENTITY_API: Final = "2023-01-31"
 _METRICS_API: Final = "2023-10-01"
 _LOG_BYTES: Final = 32 * 1024
-_LOG_LINES: Final = 12
 
 Json = dict[str, Any]
 
@@ -125,10 +125,9 @@ class Sites:
         try:
             with _translated(_named(options)):
                 found = self._client.web_apps.get_web_site_container_logs_slot(options.group, options.site, name)
-                text = b"".join(found or ()).decode(errors="replace")[-_LOG_BYTES:]
+                return last_lines(b"".join(found or ())[-_LOG_BYTES:])
         except (AzureError, GenAIOpsError):
             return ""
-        return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-_LOG_LINES:])
 
     def counts(self, slot: Json) -> tuple[int, int]:
         """Requests and errors of the last day, as Azure Monitor has them; none where it cannot be read.
@@ -152,16 +151,7 @@ class Sites:
 
         if self._made is None:
             self._made = WebSiteManagementClient(
-                self._credential,
-                self._settings.subscription_id,
-                self._settings.management_url,
-                credential_scopes=[f"{self._settings.management_url}/.default"],
-                retry_total=self._retries,
-                # An answer such as 429 or 503 is not waited for: its error family says when the command comes back.
-                retry_status=0,
-                retry_backoff_factor=0.4,
-                connection_timeout=10,
-                read_timeout=60,
+                self._credential, self._settings.subscription_id, **client_options(self._settings, self._retries)
             )
         return self._made
 
