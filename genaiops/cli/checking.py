@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from genaiops.cli.outcome import Refused
 from genaiops.cli.output import plural
+from genaiops.cli.targets import warnings_of as target_warnings
 
 if TYPE_CHECKING:
     from shared.ports import Ports
@@ -62,7 +63,7 @@ def findings_of(
         for environment in environments:
             try:
                 use_case = load(folder, environment, data=data, assets=assets)
-                warnings.update(dict.fromkeys(use_case.warnings))
+                warnings.update(dict.fromkeys((*use_case.warnings, *target_warnings(use_case))))
                 if env_file is not None:
                     problems.update(dict.fromkeys(environment_check.problems(use_case, os.environ, env_file)))
             except InvalidUseCase as error:

@@ -36,10 +36,11 @@ def deployment(holder: Block, facts: FlowFacts | None, use_case: str, environmen
     block = holder.child("deployment")
     if block.value is None or block.mapping(_KEYS) is None:
         return None
-    return replace(_written(block, facts, use_case), targets=config.targets, target=_target(block, config.targets))
+    target = _target(block, config.targets, environment)
+    return replace(_written(block, facts, use_case), targets=config.targets, target=target)
 
 
-def _target(block: Block, targets: tuple[DeploymentTarget, ...]) -> DeploymentTarget | None:
+def _target(block: Block, targets: tuple[DeploymentTarget, ...], environment: str) -> DeploymentTarget | None:
     """The target that `target` names by its kind; where it names none, the first."""
     kind = block.text("target")
     if kind is None:
@@ -47,7 +48,7 @@ def _target(block: Block, targets: tuple[DeploymentTarget, ...]) -> DeploymentTa
     chosen = next((target for target in targets if target.kind == kind), None)
     if chosen is None:
         kinds = [target.kind for target in targets]
-        block.problem(one_of(kind, kinds, f"target of this environment in {FILE}"), "target")
+        block.problem(one_of(kind, kinds, f"target of the environment {environment!r} in {FILE}"), "target")
     return chosen
 
 

@@ -161,7 +161,7 @@ class DeploymentTarget:
     """One way to deploy in this environment, as `configs/deployment_config.json` describes it."""
 
     kind: str
-    """`azure_managed_endpoint`, `kubernetes_endpoint` or `webapp_endpoint`."""
+    """`azure_managed_endpoint`, `kubernetes_endpoint`, `webapp_endpoint` or `kubernetes_cluster`."""
     options: Mapping[str, object]
     """The entry as it is written there."""
 

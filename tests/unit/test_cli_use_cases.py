@@ -78,3 +78,41 @@ def test_a_warning_is_shown_beside_problems_as_well(folder: Path) -> None:
     assert refused.exit_code == ExitCode.NO
     assert "warning: " in refused.stdout
     assert "1 problem in" in refused.stdout
+
+
+def test_wrong_options_of_the_target_that_is_deployed_to_are_warned_of_and_those_of_others_are_not(
+    folder: Path,
+) -> None:
+    put(
+        folder,
+        "configs/deployment_config.json",
+        """{
+  "webapp_endpoint": [{"ENV_NAME": "dev", "WEB_APP_SKU": "B3"}],
+  "kubernetes_cluster": [{"ENV_NAME": "dev", "CLUSTER_URI": "https://k", "GATEWAY_NAME": "g", "PUBLIC_URL": "https://f"}],
+  "azure_managed_endpoint": [{"ENV_NAME": "dev", "AUTH_MODE": "none"}]
+}
+""",
+    )
+    put(folder, "configs/sample.json", '{"text": "Good evening"}')
+    config = "flows/greetings/configs/deployment_config.json"
+    for kind, line, expected in (
+        ("webapp_endpoint", 2, ["APP_PLAN_NAME is missing", "USER_MANAGED_ID is missing", "WEB_APP_SKU is 'B3'"]),
+        ("kubernetes_cluster", 3, ["did you mean 'CLUSTER_URL'?", "CLUSTER_URL is missing"]),
+        ("azure_managed_endpoint", 4, ["AUTH_MODE is 'none'"]),
+    ):
+        put(folder, "experiment.dev.yaml", f"deployment:\n  target: {kind}\n  sample_request: configs/sample.json\n")
+        done = run("validate", "greetings", "-e", "dev")
+        assert done.exit_code == ExitCode.OK, done.stdout
+        warnings = [each for each in done.stdout.splitlines() if each.startswith("warning: ")]
+        assert len(warnings) == len(expected), done.stdout
+        for warning, says in zip(warnings, expected, strict=True):
+            assert warning.startswith(f"warning: {config}:{line}: {kind} (dev): ")
+            assert says in warning
+
+
+def test_a_target_that_an_environment_lacks_is_refused_by_the_name_of_the_environment(folder: Path) -> None:
+    put(folder, "configs/deployment_config.json", '{"webapp_endpoint": [{"ENV_NAME": "pr"}]}')
+    put(folder, "experiment.dev.yaml", "deployment:\n  target: webapp_endpoint\n")
+    refused = run("validate", "greetings", "-e", "dev")
+    assert refused.exit_code == ExitCode.NO
+    assert "'webapp_endpoint' is no target of the environment 'dev' in configs/deployment_config.json" in refused.stdout
