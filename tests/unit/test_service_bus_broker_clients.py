@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -97,6 +98,21 @@ def test_the_broker_runs_as_a_process_of_its_own(tmp_path):
         ):
             [number] = sender.schedule_messages([ServiceBusMessage("x")], _in_an_hour())
             sender.cancel_scheduled_messages(number)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_the_broker_has_the_queues_of_the_app_where_none_are_listed():
+    command = [sys.executable, "-m", "tests.servers.service_bus"]
+    environment = {**os.environ, "GENAIOPS_PROFILE": "local", "GENAIOPS_QUEUE_REPORTING": "reports"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        connection_string = process.stdout.readline().strip()
+        with ServiceBusClient.from_connection_string(connection_string) as client:
+            for queue, session in (("chain-events", "chain"), ("chain-requests", None), ("reports", None)):
+                with client.get_queue_sender(queue) as sender:
+                    [number] = sender.schedule_messages([ServiceBusMessage("x", session_id=session)], _in_an_hour())
+                    sender.cancel_scheduled_messages(number)
         process.terminate()
         assert process.wait(20) == 0
 
