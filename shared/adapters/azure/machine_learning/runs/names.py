@@ -1,6 +1,6 @@
 """The name that a run has on Azure ML: letters, digits, `-` and `_`, so that whatever else is in ours is written out.
 
-The two stand for each other, except for names that are too long: their end becomes a digest.
+Different names stay different; of names that are too long, the end becomes a digest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Final
 _LONGEST: Final = 200
 """Azure ML takes 255 characters; a run's name becomes part of longer paths."""
 _KEPT: Final = re.compile(r"[A-Za-z0-9-]")
-_ESCAPED: Final = re.compile(r"__|_x([0-9a-f]+)_")
 
 
 def cloud_name(name: str) -> str:
@@ -24,11 +23,6 @@ def cloud_name(name: str) -> str:
         return written
     digest = hashlib.sha256(name.encode()).hexdigest()[:24]
     return f"{written[: _LONGEST - 28]}_x_-{digest}"
-
-
-def own_name(cloud: str) -> str:
-    """The name that `cloud_name` made this of, unless it was too long."""
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else "_", cloud.removeprefix("run_x_"))
 
 
 def _written(character: str) -> str:
