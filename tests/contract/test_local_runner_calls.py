@@ -81,11 +81,16 @@ def test_a_line_that_was_given_up_makes_no_more_calls_however_often_it_tries(own
 
 
 def test_waiting_for_a_place_is_no_part_of_a_lines_latency(own_runner, model):
-    outcome = own_runner(calls_in_flight=1).start(asking(model, *(f"[slow 0.3] {n}" for n in range(8))))
+    runner = own_runner(calls_in_flight=1)
+    runner.start(asking(model, "what is imported at the first line takes its time"))
+    started = time.perf_counter()
+    outcome = runner.start(asking(model, *(f"[slow 0.3] {n}" for n in range(8))))
+    whole_ms = 1_000 * (time.perf_counter() - started)
     assert outcome.record.failed_lines == 0
-    assert min(line.latency_ms for line in outcome.lines) >= 300
-    waited = sorted(line.latency_ms for line in outcome.lines)[:6]
-    assert max(waited) < 8 * 300, "the last of them was under way for eight calls' time"
+    latencies = sorted(line.latency_ms for line in outcome.lines)
+    assert latencies[0] >= 300
+    # With the wait, the sixth would be under way for six of the eight calls' time, however busy the machine is.
+    assert latencies[5] < 0.6 * whole_ms
 
 
 def test_the_end_of_a_process_gives_its_places_back(own_runner, model):
