@@ -8,7 +8,7 @@ Every SDK is imported where it is used: wiring must cost nothing before the firs
 | `errors.py`, `arm.py` | the SDKs' errors in our families; requests to Azure Resource Manager |
 | `bus.py`, `receiver.py` | the port Bus: sending; receiving, settling, browsing |
 | `bus_namespace.py`, `bus_handler.py` | the SDK's clients; one sender or receiver of it for all threads |
-| `bus_sessions.py`, `bus_locks.py`, `bus_browsing.py` | sessions that are held; messages under a lock; looking at a queue |
+| `bus_sessions.py`, `bus_locks.py`, `bus_browsing.py` | held sessions; locked messages; browsing a queue |
 | `bus_messages.py`, `bus_errors.py` | the SDK's messages as the port's; its errors in our families |
 | `blobs.py`, `storage/` | the port BlobStore; how it reads, appends and links |
 | `machine_learning/` | the ports Registry and FlowRunner |
