@@ -125,7 +125,10 @@ class Sites:
         try:
             with _translated(_named(options)):
                 found = self._client.web_apps.get_web_site_container_logs_slot(options.group, options.site, name)
-                return last_lines(b"".join(found or ())[-_LOG_BYTES:])
+                end = b""
+                for piece in found or ():  # a container prints as much as it likes
+                    end = (end + piece)[-_LOG_BYTES:]
+                return last_lines(end)
         except (AzureError, GenAIOpsError):
             return ""
 
