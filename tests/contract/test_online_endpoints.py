@@ -303,6 +303,16 @@ def test_a_deployment_whose_record_is_lost_is_known_by_its_tags(azure: AzureWorl
     assert len(azure.management.seen("PUT", r"/deployments/rev1$")) == 1
 
 
+def test_an_endpoint_in_a_cluster_is_scored_with_its_own_token_for_it_takes_none_of_entra_id(azure: AzureWorld) -> None:
+    ready(azure, spec("shop", "rev1", target=DeploymentTarget(KUBERNETES, {"COMPUTE_NAME": "cluster"})))
+    endpoint = next(iter(azure.management.online_endpoints.endpoints.values()))
+    assert endpoint["properties"]["authMode"] == "AMLToken"
+    assert azure.endpoints.invoke("shop", {"text": "a"}, "rev1").status == 200
+    options = {"COMPUTE_NAME": "cluster", "AUTH_MODE": "aad_token"}
+    with pytest.raises(BusinessFailure, match=r"AUTH_MODE is 'aad_token'.*'aml_token' or 'key'"):
+        azure.endpoints.deploy(spec("shop", "rev2", target=DeploymentTarget(KUBERNETES, options)))
+
+
 def test_an_endpoint_with_keys_is_scored_with_its_key_even_after_it_was_regenerated(azure: AzureWorld) -> None:
     ready(azure, managed("rev1", AUTH_MODE="key"))
     assert azure.endpoints.invoke("shop", {"text": "a"}, "rev1").status == 200

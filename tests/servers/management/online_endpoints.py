@@ -58,6 +58,7 @@ class OnlineEndpoints:
             Route("PUT", ENDPOINT, self._put),
             Route("DELETE", ENDPOINT, self._delete),
             Route("POST", ENDPOINT + "/listKeys", self._keys),
+            Route("POST", ENDPOINT + "/token", self._token),
             Route("GET", DEPLOYMENTS, self._list_deployments),
             Route("GET", DEPLOYMENT, self._get_deployment),
             Route("PUT", DEPLOYMENT, self._put_deployment),
@@ -115,6 +116,8 @@ class OnlineEndpoints:
             compute = asked.get("compute")
             if compute and not re.search(r"/computes/[^/]+$", compute):
                 raise Refused(400, "BadArgument", f"{compute!r} is no id of an attached compute.")
+            if compute and asked["authMode"] == "AADToken":
+                raise Refused(400, "BadArgument", "Kubernetes endpoints take keys and tokens of Azure ML, AMLToken.")
             endpoint: dict[str, Any] = {
                 "id": request.path,
                 "name": name,
@@ -165,6 +168,14 @@ class OnlineEndpoints:
         if endpoint["properties"]["authMode"] != "Key":
             raise Refused(400, "BadArgument", "The endpoint does not use keys.")
         return Response({"primaryKey": f"key-of-{endpoint['name']}", "secondaryKey": "another"})
+
+    def _token(self, request: Request) -> Response:
+        endpoint = self._endpoint(request)
+        if endpoint["properties"]["authMode"] != "AMLToken":
+            raise Refused(400, "BadArgument", "The endpoint does not use tokens of its own.")
+        until = int(time.time()) + 3_600
+        answer = {"accessToken": f"token-of-{endpoint['name']}", "tokenType": "Bearer"}
+        return Response({**answer, "expiryTimeUtc": until, "refreshAfterTimeUtc": until})
 
     def _endpoint(self, request: Request) -> dict[str, Any]:
         key = request.path.lower().partition("/onlineendpoints/")
@@ -304,6 +315,8 @@ class OnlineEndpoints:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         if endpoint["properties"]["authMode"] == "Key":
             allowed = bearer == f"key-of-{endpoint['name']}"
+        elif endpoint["properties"]["authMode"] == "AMLToken":
+            allowed = bearer == f"token-of-{endpoint['name']}"
         else:
             allowed = _audience(bearer).rstrip("/") == "https://ml.azure.com"
         if not allowed:

@@ -254,7 +254,7 @@ class OnlineEndpoints:
         return SeenDeployment(_CREATING, f"it is {state or 'on its way'}", dict(found.tags or {}), began)
 
     def _address(self, endpoint: str, *, may_be_known: bool) -> tuple[str, str]:
-        """Where to score, and what to authenticate with: a key, or a token of the app's identity."""
+        """Where to score, and what to authenticate with: the endpoint's own key or token, or the app's token."""
         now = time.monotonic()
         with self._lock:
             until, url, key = self._known.get(endpoint, (0.0, "", ""))
@@ -267,6 +267,8 @@ class OnlineEndpoints:
                 url, key = found.scoring_uri, ""
                 if found.auth_mode == "key":
                     key = str(client.online_endpoints.get_keys(endpoint).primary_key)
+                elif found.auth_mode == "aml_token":
+                    key = str(client.online_endpoints.get_keys(endpoint).access_token)
             with self._lock:
                 self._known[endpoint] = (now + _KNOWN_S, url, key)
         if key:

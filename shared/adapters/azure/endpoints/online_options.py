@@ -106,7 +106,7 @@ class OnlineOptions(_Options):
 
     endpoint_description: str = Field(default="", alias="ENDPOINT_DESC")
     description: str = Field(default="", alias="DEPLOYMENT_DESC")
-    auth_mode: Literal["aad_token", "key"] = Field(default="aad_token", alias="AUTH_MODE")
+    auth_mode: Literal["aad_token", "aml_token", "key"] = Field(default="aad_token", alias="AUTH_MODE")
     identity: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(default=(), alias="IDENTITY")
     """Ids of user-assigned identities of the endpoint; none: it has a system-assigned one."""
     instance_count: int = Field(default=1, alias="DEPLOYMENT_INSTANCE_COUNT", ge=1, le=100)
@@ -137,6 +137,9 @@ class KubernetesOptions(OnlineOptions):
 
     compute: str = Field(alias="COMPUTE_NAME", pattern="^[A-Za-z][A-Za-z0-9-]{1,31}$")
     """Name of the attached cluster in the workspace."""
+    auth_mode: Literal["aml_token", "key"] = Field(default="aml_token", alias="AUTH_MODE")
+    """Tokens of Entra ID are for managed endpoints alone:
+    https://learn.microsoft.com/azure/machine-learning/how-to-authenticate-online-endpoint."""
     instance_type: str = Field(default="", alias="DEPLOYMENT_VM_SIZE")
     """An `InstanceType` of the cluster, which is a custom resource there; empty: its default one."""
     cpu: str = Field(default="0.5", alias="CPU_ALLOCATION", pattern=r"^[0-9.]+m?$")
