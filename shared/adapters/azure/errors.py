@@ -7,11 +7,11 @@ with translated("the Azure ML workspace 'genaiops-ml'", role="AzureML Data Scien
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
 from shared.errors import BusinessFailure, Conflict, GenAIOpsError, NotFound, Throttled, Transient
 
@@ -64,22 +64,11 @@ def explained(error: Exception, what: str, role: str) -> GenAIOpsError:
         isinstance(error, ClientAuthenticationError) and error.response is None
     ):
         return _without_token(what, text)
-    match status:
-        case 401 | 403:
-            return _refused(what, role, text)
-        case 404:
-            return NotFound(f"{what} does not have it: {text}")
-        case 409 | 412:
-            return Conflict(f"{what} was changed by someone else at the same time: {text}")
-        case 429:
-            return Throttled(f"{what} asks for a pause: {text}", retry_after(error))
-        case 408:
-            return Transient(f"{what} did not answer in time: {text}")
-        case int() if status >= 500:
-            return Transient(f"{what} is not well ({status}): {text}")
-        case _:
-            pass  # other refusals, and errors without an answer, are told apart by their class
-    match error:
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    told = of_status(status, what, role, text, headers) if status is not None else None
+    if told is not None:
+        return told
+    match error:  # other refusals, and errors without an answer, are told apart by their class
         case ClientAuthenticationError():
             return _refused(what, role, text)
         case ResourceNotFoundError():
@@ -92,10 +81,36 @@ def explained(error: Exception, what: str, role: str) -> GenAIOpsError:
             return BusinessFailure(f"{what} refused the request: {text}")
 
 
-def retry_after(error: Any) -> float:
-    """Seconds that the answer asks to wait: a number, or a date (RFC 9110, 10.2.3)."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    text = headers.get("Retry-After", "")
+def of_status(status: int, what: str, role: str, text: str, headers: Mapping[str, str]) -> GenAIOpsError | None:
+    """The family of an answer by its status alone; None for one that is told apart by more.
+
+    Args:
+        status: of the answer.
+        what: the resource that was asked, as the text shall name it.
+        role: the role that lets the app's identity do it.
+        text: what the service said, without secrets.
+        headers: of the answer; `Retry-After` is read.
+    """
+    match status:
+        case 401 | 403:
+            return _refused(what, role, text)
+        case 404:
+            return NotFound(f"{what} does not have it: {text}")
+        case 409 | 412:
+            return Conflict(f"{what} was changed by someone else at the same time: {text}")
+        case 429:
+            return Throttled(f"{what} asks for a pause: {text}", retry_after(headers))
+        case 408:
+            return Transient(f"{what} did not answer in time: {text}")
+        case int() if status >= 500:
+            return Transient(f"{what} is not well ({status}): {text}")
+        case _:
+            return None
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that an answer asks to wait: a number, or a date (RFC 9110, 10.2.3); `PAUSE_S` where it says nothing."""
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
     try:
         return max(0.0, float(text))
     except ValueError:

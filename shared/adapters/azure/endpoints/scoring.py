@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from shared.adapters.azure.endpoints.exchange import Answer, score
-from shared.adapters.azure.errors import PAUSE_S
+from shared.adapters.azure.errors import retry_after
 from shared.errors import BusinessFailure, Throttled, Transient
 from shared.ports import Invocation
 
@@ -57,14 +57,7 @@ def meant(answer: Answer, endpoint: str, deployment: str | None) -> Invocation:
             f"role {ROLE} in the workspace; a new assignment takes some minutes to work. It said: {said}"
         )
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise Throttled(f"The endpoint {endpoint!r} has too many requests: {said}", _pause(answer))
+        raise Throttled(f"The endpoint {endpoint!r} has too many requests: {said}", retry_after(answer.headers))
     if answer.status in _NOBODY or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Transient(f"Nothing answered at endpoint {endpoint!r} ({answer.status}): {said}")
     return Invocation(answer.status, answer.body, answer.latency_ms, deployment or "")
-
-
-def _pause(answer: Answer) -> float:
-    try:
-        return max(0.0, float(answer.headers.get("retry-after", "")))
-    except ValueError:
-        return PAUSE_S

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from shared.adapters.azure.endpoints.cluster.options import ClusterOptions
-from shared.errors import BusinessFailure, Conflict, GenAIOpsError, NotFound, Throttled, Transient
+from shared.adapters.azure.errors import explained, of_status
+from shared.errors import BusinessFailure, GenAIOpsError, NotFound, Transient
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -33,6 +34,7 @@ _PATHS: Final[Mapping[str, str]] = {
     "Service": "/api/v1/namespaces/{namespace}/services",
 }
 _SHOWN: Final = 500
+_MAY: Final = f"{ROLE} for the namespace (and what that does not cover: the Role in docs/how-to/serve-in-a-cluster.md)"
 
 
 class ClusterApi:
@@ -108,8 +110,6 @@ class ClusterApi:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
-        from shared.adapters.azure.errors import explained
-
         what = f"the cluster {self._options.cluster_url}"
         try:
             token = self._credential.get_token(self._scope).token
@@ -140,23 +140,8 @@ def _refused(status: int, content: bytes, headers: Any, what: str, request: str)
     except (ValueError, KeyError, TypeError):
         said = content.decode("utf-8", "replace")
     text = f"{request}: {said}"[:_SHOWN]
-    match status:
-        case 401 | 403:
-            return BusinessFailure(
-                f"{what} did not let this app in: give the app's managed identity the role {ROLE} for the namespace, "
-                "and what that does not cover: see the Role in docs/how-to/serve-in-a-cluster.md. "
-                f"It said: {text}"
-            )
-        case 404:
-            return NotFound(f"{what} does not have it: {text}")
-        case 409:
-            return Conflict(f"{what} was changed by someone else at the same time: {text}")
-        case 429:
-            pause = str((headers or {}).get("Retry-After", ""))
-            return Throttled(f"{what} asks for a pause: {text}", float(pause) if pause.isdigit() else 10.0)
-        case int() if status >= 500:
-            return Transient(f"{what} is not well ({status}): {text}")
-    return BusinessFailure(f"{what} refused the request ({status}): {text}")
+    told = of_status(status, what, _MAY, text, headers or {})
+    return told or BusinessFailure(f"{what} refused the request ({status}): {text}")
 
 
 def _trusted() -> str | None:
