@@ -11,8 +11,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,6 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Protocol
 
+from benchmarks.broker_process import broker
 from shared.adapters.azure.bus import ServiceBus
 from shared.adapters.local.bus import LocalBus
 from shared.adapters.local.clock import SystemClock
@@ -49,17 +48,12 @@ class Queues(Bus, QueueReceiver, Protocol):
 @contextmanager
 def service_bus(folder: Path) -> Iterator[Queues]:
     """The SDK and a broker in a process of its own."""
-    spec = folder / "queues.json"
-    spec.write_text(json.dumps([{"name": queue.name} for queue in QUEUES]), encoding="utf-8")
-    command = [sys.executable, "-m", "tests.servers.service_bus", "--queues", str(spec)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        bus = ServiceBus(process.stdout.readline().strip(), QUEUES)
+    with broker(folder, QUEUES) as address:
+        bus = ServiceBus(address, QUEUES)
         try:
             yield bus
         finally:
             bus.close()
-            process.terminate()
 
 
 @contextmanager

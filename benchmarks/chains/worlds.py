@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from benchmarks.broker_process import broker
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.bus import LocalBus
 from shared.adapters.local.clock import SystemClock
@@ -47,6 +43,7 @@ def azure(home: Path, runner: FlowRunner) -> Iterator[Ports]:
     from shared.adapters.azure.bus import ServiceBus
     from tests.servers.azurite import Azurite
     from tests.servers.certificates import Authority
+    from tests.servers.fixtures import with_variables
     from tests.servers.identity import IdentityEndpoint
 
     settings = _settings(home)
@@ -54,41 +51,13 @@ def azure(home: Path, runner: FlowRunner) -> Iterator[Ports]:
     with ExitStack() as stack:
         authority = Authority(home)
         identity = stack.enter_context(IdentityEndpoint())
-        stack.enter_context(_variables({**authority.environment, **identity.environment}))
+        stack.enter_context(with_variables({**authority.environment, **identity.environment}))
         (home / "azurite").mkdir()
         azurite = stack.enter_context(Azurite(home / "azurite", authority))
-        bus = ServiceBus(stack.enter_context(_broker(home, settings)), queues(settings), None, setting="GENAIOPS_BUS")
+        address = stack.enter_context(broker(home, queues(settings)))
+        bus = ServiceBus(address, queues(settings), None, setting="GENAIOPS_BUS")
         stack.callback(bus.close)
         yield _ports(settings, bus, AzureBlobStore(azurite.account(), ManagedIdentityCredential()), runner)
-
-
-@contextmanager
-def _variables(given: Mapping[str, str]) -> Iterator[None]:
-    """Variables of this process, for so long: the SDKs find the servers by them."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _broker(home: Path, settings: Settings) -> Iterator[str]:
-    """The connection string of the test broker, which runs in a process of its own."""
-    spec = home / "queues.json"
-    spec.write_text(json.dumps([asdict(queue) for queue in queues(settings)]))
-    command = [sys.executable, "-m", "tests.servers.service_bus", "--queues", str(spec)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 WORLDS: Final[Mapping[str, World]] = {"local": local, "azure": azure}

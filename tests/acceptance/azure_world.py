@@ -7,7 +7,6 @@ The host is `python -m genaiops start --bus …`, as for those who debug their f
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from tests.acceptance.embedded import Embedded
 from tests.servers.azurite import Azurite
 from tests.servers.certificates import NAMES, Authority
 from tests.servers.containers import Engine
-from tests.servers.fixtures import STORAGE
+from tests.servers.fixtures import STORAGE, with_variables
 from tests.servers.identity import IdentityEndpoint
 from tests.servers.management import Management
 from tests.servers.management.workspace import GROUP, SUBSCRIPTION_ID, WORKSPACE
@@ -95,7 +94,7 @@ def azure_world(
         host = Embedded(folder / "home", **{**settings, **variables})
         world = AzureWorld(host, broker, azurite, management, model)
         management.prompt_flow.on_run_event = world.run_changed
-        stack.enter_context(_environment(settings))
+        stack.enter_context(with_variables(settings))  # this process looks at the same world
         try:
             host.arguments += ["--bus", broker.connection_string]
             host.start()
@@ -116,15 +115,3 @@ def fetch(management: Management, address: str, folder: Path) -> None:
             place = folder / name.removeprefix(f"{prefix}/")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(blob.content)
-
-
-@contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """The test's process looks at the same world with the same SDKs."""
-    before = dict(os.environ)
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -28,14 +28,14 @@ _left_out = pytest.StashKey[int]()
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
     """The certificate authority of this session; from here on this process and its children trust it, too."""
     made = Authority(tmp_path_factory.mktemp("authority"))
-    with _set(made.environment):
+    with with_variables(made.environment):
         yield made
 
 
 @pytest.fixture(scope="session")
 def identity() -> Iterator[IdentityEndpoint]:
     """The endpoint from which managed identities get tokens; the variables that name it are set."""
-    with IdentityEndpoint() as endpoint, _set(endpoint.environment):
+    with IdentityEndpoint() as endpoint, with_variables(endpoint.environment):
         yield endpoint
 
 
@@ -52,14 +52,14 @@ def azurite(
 def management_server(authority: Authority) -> Iterator[Management]:
     """The management APIs of this session; the variables that point azure-ai-ml there are set."""
     certificate = authority.certificate(*NAMES, STORAGE)
-    with Management(certificate.server_context()) as server, _set(server.environment):
+    with Management(certificate.server_context()) as server, with_variables(server.environment):
         yield server
 
 
 @pytest.fixture(scope="session")
 def workspace_storage(management_server: Management) -> Iterator[Proxy]:
     """The way to the workspace's storage account, under the name that the SDKs make of the account's."""
-    with Proxy({STORAGE: management_server.port}) as proxy, _set(proxy.environment):
+    with Proxy({STORAGE: management_server.port}) as proxy, with_variables(proxy.environment):
         yield proxy
 
 
@@ -71,9 +71,10 @@ def management(management_server: Management) -> Management:
 
 
 @contextmanager
-def _set(variables: Mapping[str, str]) -> Iterator[None]:
+def with_variables(given: Mapping[str, str]) -> Iterator[None]:
+    """Variables of this process, for so long: the SDKs, and child processes, find the servers by them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
+        for name, value in given.items():
             patch.setenv(name, value)
         yield
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.errors import BusinessFailure
@@ -114,10 +114,7 @@ def read(entry: Mapping[str, object]) -> ClusterOptions:
         listed = "\n  ".join(wrong)
         raise BusinessFailure(f"configs/deployment_config.json, {KIND}:\n  {listed}")
     options = ClusterOptions(**found)  # type: ignore[arg-type]  # each was checked above
-    if options.max_replicas < options.replicas:
-        found["max_replicas"] = options.replicas
-        options = ClusterOptions(**found)  # type: ignore[arg-type]
-    return options
+    return replace(options, max_replicas=max(options.max_replicas, options.replicas))
 
 
 def _pem(value: object, wrong: list[str]) -> str | None:
