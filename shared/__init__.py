@@ -13,6 +13,7 @@ for each folder. The files beside them:
     run_events.py            Azure ML says that a run changed
     run_tags.py              which command started a cloud run
     azure_settings.py        where the resources of the azure profile are
+    people_settings.py       how people and pipelines are reached: Azure DevOps, mail, a webhook, sign-in
     housekeeping.py          what a timer repairs
     dead_letters.py          messages that nobody could handle; stuck_letters.py: those that their trigger cannot take
 

@@ -64,6 +64,9 @@ class AzureSettings:
     """Serverless compute for runs (`Standard_E4ds_v4`); None: what Azure ML takes by default."""
     container_registry: str | None = None
     """Login server (`<name>.azurecr.io`) into which images of served flows are built."""
+    key_encryption_key: str | None = None
+    """Address of the Key Vault key under which the installation's own keys lie wrapped; None: they lie in clear in the
+    container `secrets`."""
     key_vault: str | None = None
     """Name of the Key Vault that holds the connections of served flows outside Azure ML."""
     clusters: tuple[str, ...] = ()
@@ -106,6 +109,11 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> AzureSettings:
         client_id=optional("AZURE_CLIENT_ID", r"[0-9a-fA-F-]{36}", "the managed identity's client id, a GUID"),
         instance_type=optional("GENAIOPS_ML_INSTANCE_TYPE", r"[A-Za-z0-9_]+", "a size such as Standard_E4ds_v4"),
         container_registry=optional("GENAIOPS_CONTAINER_REGISTRY", host, "a login server, <name>.azurecr.io"),
+        key_encryption_key=optional(
+            "GENAIOPS_KEY_ENCRYPTION_KEY",
+            rf"https://{host}/keys/[A-Za-z0-9-]+",
+            "https://<vault>.vault.azure.net/keys/<key>",
+        ),
         key_vault=optional("GENAIOPS_KEY_VAULT", r"[A-Za-z][A-Za-z0-9-]{2,23}", "a Key Vault's name"),
         clusters=tuple(
             address.strip().rstrip("/")

@@ -42,6 +42,7 @@ from shared.chain.messages import (
     RunIntegrationTest,
     SendAlert,
     ShiftTraffic,
+    ShowProgress,
     parse_command,
 )
 from shared.chain.state import Chain
@@ -79,6 +80,11 @@ def _perform(ports: Ports, delivery: Delivery, handling: Handling) -> None:
     except (Malformed, NotFound) as error:
         handling.failed("malformed", str(error))
         dead_letters.reject(ports, delivery, str(error))
+        return
+    if isinstance(command, ShowProgress):
+        from shared.pipeline_tasks.progress import show
+
+        show(ports, chain)
         return
     step = chain.step.step.value if chain.step is not None else None
     handling.tell(kind=chain.request.kind, use_case=chain.request.use_case, step=step)
@@ -239,5 +245,7 @@ def _work(ports: Ports, chain: Chain, command: AnyCommand) -> Answer | LookAgain
             from shared.notification import notify
 
             return notify.perform(ports, chain, command)
+        case ShowProgress():
+            raise AssertionError("It is performed before anybody asks whether it is awaited.")
         case _:
             assert_never(command)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from shared import azure_settings
+from shared import azure_settings, people_settings
 from shared.azure_settings import AzureSettings, shown
 from shared.chain.messages import Queue
 from shared.errors import GenAIOpsError
+from shared.people_settings import PeopleSettings
 
 PROFILES: Final = ("local", "azure")
 _SCRATCH: Final = "/tmp/genaiops"  # noqa: S108  # an instance of a function app is one user's
@@ -67,6 +68,8 @@ class Settings:
     (`APPLICATIONINSIGHTS_AUTHENTICATION_STRING` is `Authorization=AAD`)."""
     telemetry_client_id: str | None = None
     """Of the user-assigned identity that sends it (`…;ClientId=<GUID>` there); None: the app's own."""
+    people: PeopleSettings = field(default_factory=PeopleSettings)
+    """How people and pipelines are reached."""
     azure: AzureSettings | None = None
     """Where the resources are; set exactly under the azure profile."""
 
@@ -136,6 +139,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         application_insights=_application_insights(variables, wrong),
         telemetry_by_identity=bool(identity),
         telemetry_client_id=identity.get("clientid"),
+        people=people_settings.read(variables, wrong),
         azure=azure_settings.read(variables, wrong) if profile == "azure" else None,
     )
     if wrong:

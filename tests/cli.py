@@ -63,6 +63,8 @@ def fake_ports(home: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) 
         registry=absent,
         endpoints=absent,
         notifier=absent,
+        pipelines=absent,
+        keys=absent,
     )
     monkeypatch.setattr(bootstrap, "_ports", [ports])
     for name, value in variables.items():

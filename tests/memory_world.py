@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from shared import chain_store, dead_letters
+from shared.adapters.blob_keys import BlobKeys
 from shared.adapters.local.registry import LocalRegistry
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.bus import MemoryBus
 from shared.adapters.memory.clock import ManualClock
 from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.adapters.memory.notifier import RecordingNotifier
+from shared.adapters.memory.pipelines import RecordingPipelines
 from shared.adapters.memory.runner import MemoryFlowRunner
 from shared.adapters.queues import QueueConfig
 from shared.advance import advance, start
@@ -117,6 +119,7 @@ class World:
         )
         self.endpoints = MemoryEndpoints({"small": small_flow}, looks=looks)
         self.notifier = RecordingNotifier()
+        self.pipelines = RecordingPipelines()
         self.registry = LocalRegistry(self.blobs, self.clock)
         for name, value in overrides.items():
             setattr(self, name, value)
@@ -138,6 +141,8 @@ class World:
             registry=LocalRegistry(blobs, self.clock),
             endpoints=crashing(self.endpoints, "endpoints"),
             notifier=crashing(self.notifier, "notifier"),
+            pipelines=crashing(self.pipelines, "pipelines"),
+            keys=BlobKeys(blobs),
         )
 
     # ---------------------------------------------------------------------------------------------------- from outside

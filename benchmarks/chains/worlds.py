@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.broker_process import broker
+from shared.adapters.blob_keys import BlobKeys
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.bus import LocalBus
 from shared.adapters.local.clock import SystemClock
 from shared.adapters.local.registry import LocalRegistry
 from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.adapters.memory.notifier import RecordingNotifier
+from shared.adapters.memory.pipelines import RecordingPipelines
 from shared.adapters.queues import QueueConfig
 from shared.chain.messages import Queue
 from shared.ports import BlobStore, Bus, FlowRunner, Ports
@@ -83,4 +85,6 @@ def _ports(settings: Settings, bus: Bus, blobs: BlobStore, runner: FlowRunner) -
         registry=LocalRegistry(blobs, clock),
         endpoints=MemoryEndpoints({}),
         notifier=RecordingNotifier(),
+        pipelines=RecordingPipelines(),
+        keys=BlobKeys(blobs),
     )

@@ -24,7 +24,9 @@ from genaiops.lab.pump import LabBus, Pump
 from genaiops.lab.results import Results
 from genaiops.lab.sampling import copied
 from shared import chain_store, model_connections, settings
+from shared.adapters.blob_keys import BlobKeys
 from shared.adapters.memory.blobs import MemoryBlobStore
+from shared.adapters.memory.pipelines import RecordingPipelines
 from shared.chain.messages import ChainKind, ChainRequest, Queue
 from shared.claim_check import send
 from shared.errors import Conflict, NotFound
@@ -217,6 +219,8 @@ class _Equipment:
             registry=LabRegistry(blobs, clock, self._configured),
             endpoints=MemoryEndpoints({}),
             notifier=RecordingNotifier(),
+            pipelines=RecordingPipelines(),
+            keys=BlobKeys(blobs),
         )
         return ports, bus
 

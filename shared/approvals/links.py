@@ -1,28 +1,26 @@
 """Approval links: signed, expiring, bound to one chain, one approver and the digest of what is approved.
 
-The same approval always gives the same link, so that a repeated notice or a reminder repeats it. The key is 32 random
-bytes, made once by a conditional write; the Azure profile will keep it in Key Vault.
+The same approval always gives the same link, so that a repeated notice or a reminder repeats it. The key is one of the
+installation's (`ports/keys.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from shared.chain.state import ApprovalState, Chain
-from shared.errors import BusinessFailure, Conflict, Malformed, NotFound
+from shared.errors import BusinessFailure, Malformed
+from shared.ports.keys import APPROVAL_LINKS
 
 if TYPE_CHECKING:
     from itsdangerous import URLSafeSerializer
 
     from shared.ports import Ports
 
-CONTAINER: Final = "secrets"
-KEY_BLOB: Final = "approval-key"
 _TOKEN_LIMIT: Final = 2_000
 
 
@@ -43,18 +41,8 @@ class Link:
 
 
 def signing_key(ports: Ports) -> bytes:
-    """The key of this installation, made at first use."""
-    try:
-        return ports.blobs.read(CONTAINER, KEY_BLOB)
-    except NotFound:
-        pass
-    key = secrets.token_bytes(32)
-    try:
-        ports.blobs.write(CONTAINER, KEY_BLOB, key, if_absent=True)
-    except Conflict:
-        # Another process made it between our read and our write: links must all be signed by the one that stays.
-        return ports.blobs.read(CONTAINER, KEY_BLOB)
-    return key
+    """The key of this installation that signs links. Raises as `Keys.key` does."""
+    return ports.keys.key(APPROVAL_LINKS)
 
 
 def link_for(ports: Ports, chain: Chain, approver: str) -> str:

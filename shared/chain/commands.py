@@ -153,6 +153,15 @@ class FinishTask(Command):
     type: Literal["FinishTask"] = "FinishTask"
 
 
+class ShowProgress(Command):
+    """Show how the chain moves to the pipeline's tasks that wait for it, and on its pull request. Nothing answers it.
+
+    It says only that there may be something new: whoever performs it looks at the chain as it is by then.
+    """
+
+    type: Literal["ShowProgress"] = "ShowProgress"
+
+
 AnyCommand = Annotated[
     PrepareChain
     | RegisterData
@@ -174,6 +183,7 @@ AnyCommand = Annotated[
     | PublishReport
     | CommentPullRequest
     | SendAlert
-    | FinishTask,
+    | FinishTask
+    | ShowProgress,
     Field(discriminator="type"),
 ]

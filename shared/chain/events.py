@@ -39,6 +39,11 @@ class ApprovalTerms(BaseModel):
     timeout_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 60
     reminder_minutes: Annotated[float, Field(ge=0)] = 30
     """Minutes after the request when those who have not answered are reminded; 0: never."""
+    required: Annotated[int, Field(ge=1, le=20)] = 1
+    """Approvals of different people that are needed."""
+    groups: dict[str, str] = Field(default_factory=dict)
+    """Of those approvers that are groups: mail address → object id in Entra ID."""
+    requester_may_approve: bool = False
 
 
 class ChainRequested(Event):
@@ -153,6 +158,9 @@ class ApprovalAnswered(Event):
 
     type: Literal["ApprovalAnswered"] = "ApprovalAnswered"
     approver: Annotated[str, Field(min_length=1, max_length=200)]
+    """One of the chain's approvers: whose link it was, or whom the signed-in person is."""
+    signed_in: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Who was signed in, where sign-in is configured."""
     verdict: Verdict
     comment: ShortText = ""
     evidence: Sha256

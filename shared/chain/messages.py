@@ -37,6 +37,7 @@ from shared.chain.commands import (
     RunIntegrationTest,
     SendAlert,
     ShiftTraffic,
+    ShowProgress,
 )
 from shared.chain.events import (
     Answer,
@@ -73,6 +74,7 @@ from shared.chain.events import (
     Verdict,
 )
 from shared.chain.requests import (
+    AzureDevOps,
     ChainKind,
     ChainRequest,
     DatasetUpload,
@@ -93,6 +95,7 @@ __all__ = [
     "ApprovalRequested",
     "ApprovalTerms",
     "ApprovalTimedOut",
+    "AzureDevOps",
     "BuildReport",
     "CancelRequested",
     "CancelRuns",
@@ -142,6 +145,7 @@ __all__ = [
     "RunsCancelled",
     "SendAlert",
     "ShiftTraffic",
+    "ShowProgress",
     "TrafficShifted",
     "TrafficSplit",
     "Verdict",
@@ -192,6 +196,7 @@ QUEUE_OF: Final[dict[type[Command], Queue]] = {
     CommentPullRequest: Queue.NOTIFICATION,
     SendAlert: Queue.NOTIFICATION,
     FinishTask: Queue.NOTIFICATION,
+    ShowProgress: Queue.NOTIFICATION,
 }
 """The routing table: which queue carries which command."""
 
@@ -217,8 +222,9 @@ ANSWERS: Final[dict[type[Command], tuple[type[Answer], ...]]] = {
     CommentPullRequest: (Notified, CommandFailed),
     SendAlert: (Notified, CommandFailed),
     FinishTask: (Notified, CommandFailed),
+    ShowProgress: (),
 }
-"""Which events answer which command."""
+"""Which events answer which command; one without any is never awaited."""
 
 COMMANDS: Final[dict[str, type[Command]]] = {command.__name__: command for command in QUEUE_OF}
 """Commands by type name."""

@@ -38,6 +38,23 @@ class DatasetUpload(BaseModel):
     """The blob's name in the container `datasets` (post_production: `logs`): `<use case>/<dataset>/<file>`."""
 
 
+class AzureDevOps(BaseModel):
+    """Where in Azure DevOps a request came from, and so where its results are shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    collection: Annotated[str, Field(pattern=r"^https://[^\s?#@]{1,500}$")]
+    """The organisation's address, `https://dev.azure.com/<organisation>` (variable `System.CollectionUri`)."""
+    project: Annotated[str, Field(pattern=r"^[^/\\?#%\x00-\x1f]{1,64}$")]
+    """Name or id (`System.TeamProjectId`)."""
+    repository: Annotated[str, Field(pattern=r"^[^/\\?#%\x00-\x1f]{1,64}$")] | None = None
+    """Name or id of the repository that holds the pull request (`Build.Repository.ID`)."""
+    target_branch: Annotated[str, Field(min_length=1, max_length=250)] | None = None
+    """The branch into which the pull request is to be merged."""
+    run: Annotated[int, Field(gt=0)] | None = None
+    """The pipeline run (`Build.BuildId`): it gets tags."""
+
+
 class ChainRequest(Message):
     """A pipeline, a dataset upload or a person asks for a chain. Queue: chain-requests."""
 
@@ -52,6 +69,8 @@ class ChainRequest(Message):
     build_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     pull_request: Annotated[int, Field(gt=0)] | None = None
     requester: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    azure_devops: AzureDevOps | None = None
+    """Only from a pipeline: the pull request and the run that are told of the result."""
     bundle: Sha256 | None = None
     """The zipped use case folder of the commit, in the container `bundles`; none: the use case shipped with the app."""
     variants: Annotated[str, Field(max_length=2_000)] = "*"

@@ -122,11 +122,25 @@ class Progress(_State):
     evaluations_failed: int = 0
 
 
+class GivenApproval(_State):
+    """One of several approvals that are needed."""
+
+    person: str
+    """Who was signed in, or else whose link it was."""
+    at: AwareDatetime
+    comment: str = ""
+
+
 class ApprovalState(_State):
     """The approval that this chain waits for, or had."""
 
     evidence: Sha256
     approvers: tuple[str, ...]
+    required: int = 1
+    groups: dict[str, str] = Field(default_factory=dict)
+    requester_may_approve: bool = False
+    given: tuple[GivenApproval, ...] = ()
+    """Approvals so far; a rejection decides at once."""
     requested_at: AwareDatetime
     deadline: AwareDatetime
     reminded: bool = False

@@ -13,7 +13,9 @@ from shared.ports.bus import Bus, OutgoingMessage, QueueCounts, QueueReceiver, R
 from shared.ports.clock import Clock
 from shared.ports.endpoints import DeploymentInfo, DeploymentSpec, DeploymentState, EndpointInfo, Endpoints, Invocation
 from shared.ports.flow_runner import FlowRunner, RunOutcome, RunSpec, RunStatus
+from shared.ports.keys import Keys
 from shared.ports.notifier import Notice, NoticeKind, Notifier
+from shared.ports.pipelines import CheckState, PipelineRun, Pipelines, PipelineTask, PullRequest
 from shared.ports.registry import STAGE, Asset, AssetKind, NewAsset, Registry, stages, with_stages
 from shared.settings import Settings
 
@@ -24,6 +26,7 @@ __all__ = [
     "BlobInfo",
     "BlobStore",
     "Bus",
+    "CheckState",
     "Clock",
     "DeploymentInfo",
     "DeploymentSpec",
@@ -32,12 +35,17 @@ __all__ = [
     "Endpoints",
     "FlowRunner",
     "Invocation",
+    "Keys",
     "NewAsset",
     "Notice",
     "NoticeKind",
     "Notifier",
     "OutgoingMessage",
+    "PipelineRun",
+    "PipelineTask",
+    "Pipelines",
     "Ports",
+    "PullRequest",
     "QueueCounts",
     "QueueReceiver",
     "ReceivedMessage",
@@ -63,3 +71,5 @@ class Ports:
     registry: Registry
     endpoints: Endpoints
     notifier: Notifier
+    pipelines: Pipelines
+    keys: Keys

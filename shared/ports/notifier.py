@@ -28,9 +28,15 @@ class Notice:
     chain: str
     title: str
     text: str
+    """Markdown."""
     recipients: tuple[str, ...] = ()
+    """Of an approval, the approvers: a mail address each, or a name that no mail reaches."""
     links: Mapping[str, str] = field(default_factory=dict)
-    """Label → address; for an approval, recipient → that recipient's own link."""
+    """Label → address; for an approval, recipient → that recipient's own link, which nobody else may see."""
+    open_link: str = ""
+    """For an approval, where sign-in is configured: the page for whoever is an approver, which many may see."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Label → short value: what a card shows beside the text."""
     succeeded: bool | None = None
 
 

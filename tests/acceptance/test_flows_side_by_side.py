@@ -18,12 +18,14 @@ from genaiops.lab.bench import THREADS
 from genaiops.lab.pump import LabBus, Pump
 from genaiops.lab.results import Results
 from shared import settings
+from shared.adapters.blob_keys import BlobKeys
 from shared.adapters.local.clock import SystemClock
 from shared.adapters.local.flow_runner import LocalFlowRunner
 from shared.adapters.local.registry import LocalRegistry
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.adapters.memory.notifier import RecordingNotifier
+from shared.adapters.memory.pipelines import RecordingPipelines
 from shared.chain.messages import ChainKind, ChainRequest, Queue
 from shared.names import chain_id
 from shared.ports import OutgoingMessage, Ports
@@ -156,6 +158,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Results]
         registry=LocalRegistry(blobs, clock),
         endpoints=MemoryEndpoints({}),
         notifier=RecordingNotifier(),
+        pipelines=RecordingPipelines(),
+        keys=BlobKeys(blobs),
     )
     requests = []
     for folder in folders:

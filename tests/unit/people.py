@@ -7,12 +7,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shared import chain_index, chain_store, reporting
+from shared.adapters.blob_keys import BlobKeys
 from shared.adapters.local.registry import LocalRegistry
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.bus import MemoryBus
 from shared.adapters.memory.clock import ManualClock
 from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.adapters.memory.notifier import RecordingNotifier
+from shared.adapters.memory.pipelines import RecordingPipelines
 from shared.adapters.memory.runner import MemoryFlowRunner
 from shared.adapters.queues import QueueConfig
 from shared.approvals import links
@@ -39,6 +41,8 @@ def memory_ports(profile: str = "local") -> Ports:
         registry=LocalRegistry(blobs, clock),
         endpoints=MemoryEndpoints({}),
         notifier=RecordingNotifier(),
+        pipelines=RecordingPipelines(),
+        keys=BlobKeys(blobs),
     )
 
 

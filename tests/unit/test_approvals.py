@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from shared import reporting
+from shared.adapters.blob_keys import BlobKeys
 from shared.approvals import answers, links, page
 from shared.chain.messages import ApprovalAnswered, ChainKind, Verdict
 from shared.chain.state import Chain, ChainStatus
@@ -323,7 +324,7 @@ def test_the_signing_key_is_made_once_even_in_a_race(ports: Ports) -> None:
     assert len(key) == 32
     assert links.signing_key(ports) == key
     with pytest.raises(Conflict):
-        ports.blobs.write(links.CONTAINER, links.KEY_BLOB, b"other", if_absent=True)
+        ports.blobs.write("secrets", "approval-key", b"other", if_absent=True)
 
     class BlindOnce:
         """Finds no key at its first read, as a process does that starts at the same time as another."""
@@ -340,7 +341,7 @@ def test_the_signing_key_is_made_once_even_in_a_race(ports: Ports) -> None:
         def write(self, *args: object, **kwargs: object) -> str:
             return ports.blobs.write(*args, **kwargs)  # type: ignore[arg-type]
 
-    assert links.signing_key(replace(ports, blobs=BlindOnce())) == key  # type: ignore[arg-type]
+    assert links.signing_key(replace(ports, keys=BlobKeys(BlindOnce()))) == key  # type: ignore[arg-type]
 
 
 def test_the_command_line_answers_by_the_same_way_and_is_told_when_it_is_late(ports: Ports, chain: Chain) -> None:

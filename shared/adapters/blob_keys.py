@@ -1,0 +1,33 @@
+"""Keys as blobs, in clear: for a home folder that nobody else may read, or a storage account whose readers are few."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from shared.errors import Conflict, NotFound
+from shared.ports import BlobStore
+from shared.ports.keys import KEY_BYTES
+
+CONTAINER: Final = "secrets"
+
+
+class BlobKeys:
+    """Keeps each key as `secrets/<name>`."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+
+    def key(self, name: str) -> bytes:
+        """The key, made once by a conditional write."""
+        try:
+            return self._blobs.read(CONTAINER, name)
+        except NotFound:
+            pass
+        key = secrets.token_bytes(KEY_BYTES)
+        try:
+            self._blobs.write(CONTAINER, name, key, if_absent=True)
+        except Conflict:
+            # Another process made it between our read and our write: all must use the one that stays.
+            return self._blobs.read(CONTAINER, name)
+        return key
