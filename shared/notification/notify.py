@@ -72,8 +72,9 @@ def _approval(ports: Ports, chain: Chain, kind: NoticeKind) -> Notice:
         kind=kind,
         chain=chain.id,
         title=f"Approve the deployment of {chain.request.use_case} {what}",
-        text=f"Answer until {approval.deadline:%Y-%m-%d %H:%M} UTC; no answer counts as a rejection.\n{summary(chain)}",
+        text=summary(chain),
         recipients=approval.approvers,
+        deadline=approval.deadline,
         links={approver: link_for(ports, chain, approver) for approver in approval.approvers},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -38,6 +39,8 @@ class Notice:
     facts: Mapping[str, str] = field(default_factory=dict)
     """Label → short value: what a card shows beside the text."""
     succeeded: bool | None = None
+    deadline: datetime | None = None
+    """Of an approval, until when an answer counts; silence is a rejection. Each channel says so in its own words."""
 
 
 class Notifier(Protocol):
