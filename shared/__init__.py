@@ -26,6 +26,7 @@ for each folder. The files beside them:
     errors.py                the families of errors
     names.py, assets.py, digests.py, nesting.py    names, asset references, content hashes, depth of JSON
     redaction.py, secret_shapes.py                 secrets of use cases, and what shows by its shape, out of texts
+    sealing.py               a secret as text that only this installation's key opens
     process_secrets.py       those of this process's own settings, out of reasons and log lines
     visible.py, loopback.py                        harmless text, who may ask a local server
     child_environment.py, lazy.py                  child processes' environment, late imports
