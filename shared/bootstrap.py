@@ -64,6 +64,9 @@ def make_home(settings: Settings) -> None:
 
 
 def _local(settings: Settings) -> Ports:
+    from shared.adapters.azure import credential
+    from shared.adapters.azure.lazy_credential import LazyCredential
+    from shared.adapters.azure_devops import AzureDevOpsPipelines
     from shared.adapters.blob_keys import BlobKeys
     from shared.adapters.local.blobs import FileBlobStore
     from shared.adapters.local.clock import SystemClock
@@ -71,11 +74,11 @@ def _local(settings: Settings) -> Ports:
     from shared.adapters.local.flow_runner import LocalFlowRunner
     from shared.adapters.local.notifier import ConsoleNotifier
     from shared.adapters.local.registry import LocalRegistry
-    from shared.adapters.memory.pipelines import RecordingPipelines
 
     make_home(settings)
     clock = SystemClock()
     blobs = FileBlobStore(settings.home / "blobs")
+    identity = LazyCredential(lambda: credential.of_identity(os.environ.get("AZURE_CLIENT_ID")))
     return Ports(
         settings=settings,
         clock=clock,
@@ -85,7 +88,7 @@ def _local(settings: Settings) -> Ports:
         registry=LocalRegistry(blobs, clock),
         endpoints=LocalEndpoints(blobs, settings.home, settings.router_url),
         notifier=ConsoleNotifier(blobs, sys.stdout),
-        pipelines=RecordingPipelines(),
+        pipelines=AzureDevOpsPipelines(settings.people.azure_devops, identity, blobs, clock),
         keys=BlobKeys(blobs),
     )
 
@@ -97,10 +100,10 @@ def _azure(settings: Settings) -> Ports:
     from shared.adapters.azure.endpoints import azure_endpoints
     from shared.adapters.azure.lazy_credential import LazyCredential
     from shared.adapters.azure.machine_learning import AzureFlowRunner, AzureRegistry, Workspace
+    from shared.adapters.azure_devops import AzureDevOpsPipelines
     from shared.adapters.blob_keys import BlobKeys
     from shared.adapters.local.clock import SystemClock
     from shared.adapters.local.notifier import ConsoleNotifier
-    from shared.adapters.memory.pipelines import RecordingPipelines
 
     azure = settings.azure
     assert azure is not None, "`settings.read` gives the azure profile its settings"
@@ -117,7 +120,7 @@ def _azure(settings: Settings) -> Ports:
         registry=AzureRegistry(workspace, blobs, clock),
         endpoints=azure_endpoints(azure, identity, workspace, blobs, clock),
         notifier=ConsoleNotifier(blobs, sys.stdout),
-        pipelines=RecordingPipelines(),
+        pipelines=AzureDevOpsPipelines(settings.people.azure_devops, identity, blobs, clock),
         keys=BlobKeys(blobs),
     )
 
