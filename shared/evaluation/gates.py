@@ -16,12 +16,20 @@ from shared import chain_store
 from shared.answers import answer_to
 from shared.chain.messages import Candidate, ChainKind, CheckGates, GatesChecked
 from shared.chain.state import Chain
-from shared.evaluation.gates_model import GateResult, GatesDocument, write_gates
+from shared.evaluation.gates_model import Baseline, GateResult, GatesDocument, write_gates
 from shared.evaluation.metrics import Metrics, Spreads, means, spreads_by_label
 from shared.evaluation.spread import Spread, mean
 from shared.experimentation.matrix import Cell, PreparedChain
-from shared.ports import Ports
-from shared.registration.register import LABEL, METRICS, registered_flow
+from shared.ports import Asset, Ports
+from shared.registration.register import (
+    BRANCH,
+    COMMIT,
+    DATASETS,
+    EVIDENCE_CHAIN,
+    LABEL,
+    METRICS,
+    registered_flow,
+)
 from shared.use_case.model import Gate, Gates
 from shared.use_case.opened import open_use_case
 
@@ -40,7 +48,7 @@ def check_gates(ports: Ports, chain: Chain, command: CheckGates) -> GatesChecked
     registered = registered_flow(ports, baseline_ref.name, baseline_ref.version) if baseline_ref else None
     stays = registered.tags.get(LABEL) if registered and chain.request.kind is ChainKind.DATASET else None
     candidate = choose(prepared.cells, metrics, gates, stays)
-    baseline: Metrics = json.loads(registered.tags.get(METRICS, "{}")) if registered else {}
+    baseline: Metrics = _metrics_of(registered) if registered else {}
     planned = Counter((cell.label, cell.dataset) for cell in prepared.cells)
     datasets = {gate: _datasets(prepared, gate) for gate in gates.checks}
     results = tuple(
@@ -63,11 +71,32 @@ def check_gates(ports: Ports, chain: Chain, command: CheckGates) -> GatesChecked
             choose_by=gates.choose_by,
             results=results,
             regressions=regressions,
+            baseline=known_baseline(registered) if registered else None,
         ),
     )
     if candidate is None:
         missed = ("no variant has the metrics on every dataset that a candidate needs", *missed)
     return GatesChecked(**answer_to(ports, command), candidate=candidate, missed=missed, regressions=regressions)
+
+
+def known_baseline(registered: Asset) -> Baseline:
+    """The registered version as it is now."""
+    tags = registered.tags
+    return Baseline(
+        name=registered.name,
+        version=registered.version,
+        label=tags.get(LABEL, ""),
+        chain=tags.get(EVIDENCE_CHAIN, ""),
+        branch=tags.get(BRANCH, ""),
+        commit=tags.get(COMMIT, ""),
+        metrics=_metrics_of(registered),
+        datasets=json.loads(tags.get(DATASETS, "{}")),
+    )
+
+
+def _metrics_of(registered: Asset) -> Metrics:
+    metrics: Metrics = json.loads(registered.tags.get(METRICS, "{}"))
+    return metrics
 
 
 def choose(

@@ -5,7 +5,9 @@ The gates' check writes it; the report, the approval page and the registration r
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.chain_store import CONTAINER
 from shared.errors import NotFound
@@ -43,8 +45,26 @@ class GateResult(_Record):
     is_candidate: bool
 
 
+class Baseline(_Record):
+    """What the registered version was worth when the gates were checked: its tags change as later chains measure it."""
+
+    name: str
+    version: str
+    label: str = ""
+    """The choice of variants and parameters that it runs with."""
+    chain: str = ""
+    """The chain that measured it last."""
+    branch: str = ""
+    """From which it was registered."""
+    commit: str = ""
+    metrics: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
+    """Experiment dataset → `<evaluator>.<metric>` → value."""
+    datasets: Mapping[str, str] = Field(default_factory=dict)
+    """Dataset → digest of the content that it was measured on."""
+
+
 class GatesDocument(_Record):
-    """The candidate, why it was chosen, and every gate."""
+    """The candidate, why it was chosen, every gate, and the baseline."""
 
     candidate_label: str | None
     """None: no choice had complete runs."""
@@ -53,6 +73,8 @@ class GatesDocument(_Record):
     results: tuple[GateResult, ...] = ()
     regressions: tuple[str, ...] = ()
     """Sentences: where the candidate is worse than the registered baseline."""
+    baseline: Baseline | None = None
+    """The registered version that the metrics were held against; None where there was none yet."""
 
 
 def gates_blob(chain_id: str) -> str:

@@ -31,6 +31,9 @@ LABEL: Final = "label"
 ORIGIN: Final = "chain"
 EVIDENCE: Final = "evidence"
 EVIDENCE_CHAIN: Final = "evidence_chain"
+DATASETS: Final = "datasets"
+COMMIT: Final = "commit"
+BRANCH: Final = "branch"
 
 
 def data_asset_name(use_case: str, dataset: str) -> str:
@@ -107,7 +110,7 @@ def _measured(ports: Ports, chain: Chain, prepared: PreparedChain, cell: Cell) -
         METRICS: json.dumps(metrics_by_dataset(ports.blobs, chain.id, prepared, cell.label), sort_keys=True),
         EVIDENCE: chain.evidence or "",
         EVIDENCE_CHAIN: chain.id,
-        "datasets": json.dumps({d.name: d.content_hash for d in prepared.datasets}, sort_keys=True),
+        DATASETS: json.dumps({d.name: d.content_hash for d in prepared.datasets}, sort_keys=True),
         "models": json.dumps(list(prepared.models)),
     }
 
@@ -121,8 +124,8 @@ def _lineage(chain: Chain) -> dict[str, str]:
     request = chain.request
     known = {
         ORIGIN: chain.id,
-        "commit": request.commit,
-        "branch": request.branch,
+        COMMIT: request.commit,
+        BRANCH: request.branch,
         "build": request.build_id,
         "requester": request.requester,
     }

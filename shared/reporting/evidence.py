@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
+from shared.reporting import baseline
 from shared.reporting.facts import CellFacts, Facts
 from shared.reporting.reuse import ReuseReport
 from shared.reporting.scores import Table
@@ -50,6 +51,7 @@ def document(
             for gate in facts.candidate_gates
         ],
         "regressions": list(facts.gates.regressions) if facts.gates else [],
+        "baseline": baseline.as_evidence(facts),
         "verdict": {"tone": verdict.tone, "headline": verdict.headline, "reasons": list(verdict.reasons)},
     }
 
