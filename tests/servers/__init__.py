@@ -4,6 +4,7 @@
 |---|---|
 | `service_bus/` | a Service Bus namespace, over AMQP |
 | `management/` | Azure Resource Manager and Azure ML, with the services behind them |
+| `azure_devops/` | Azure DevOps: tasks that wait, pull requests, runs |
 | `azurite/` | Azure Storage: Microsoft's emulator, as a process |
 | `identity.py` | the endpoint from which managed identities get tokens |
 | `application_insights.py` | the ingestion endpoint of Application Insights |

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.servers import azurite as installed
+from tests.servers.azure_devops import AzureDevOps
 from tests.servers.azurite import Azurite
 from tests.servers.certificates import NAMES, Authority
 from tests.servers.identity import IdentityEndpoint
@@ -68,6 +69,20 @@ def management(management_server: Management) -> Management:
     """The management APIs with nothing in them yet, for one test."""
     management_server.reset()
     return management_server
+
+
+@pytest.fixture(scope="session")
+def azure_devops_server(authority: Authority) -> Iterator[AzureDevOps]:
+    """The Azure DevOps organisation of this session."""
+    with AzureDevOps(authority.certificate().server_context()) as server:
+        yield server
+
+
+@pytest.fixture
+def azure_devops(azure_devops_server: AzureDevOps) -> AzureDevOps:
+    """The organisation with nothing in it yet, for one test."""
+    azure_devops_server.reset()
+    return azure_devops_server
 
 
 @contextmanager
