@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from azure.identity import ManagedIdentityCredential
 
 from shared.errors import BusinessFailure, NotFound
 from shared.ports import CheckState
-from tests.contract.pipelines_world import AzureDevOpsWorld, MemoryWorld, World, elsewhere
+from tests.contract.pipelines_world import MemoryWorld, World, azure_devops_world, elsewhere
 
 LINK = "https://reports.example/chains/c1"
 
@@ -21,10 +20,9 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "memory":
         yield MemoryWorld()
         return
-    server = request.getfixturevalue("azure_devops")
     request.getfixturevalue("identity")
-    yield AzureDevOpsWorld(server, ManagedIdentityCredential())
-    assert (server.unknown, server.refused, server.broken) == ([], [], [])
+    with azure_devops_world(request.getfixturevalue("azure_devops")) as world:
+        yield world
 
 
 def test_lines_are_shown_in_the_waiting_tasks_log_in_their_order(world: World) -> None:

@@ -122,14 +122,13 @@ class Client:
                     # A request whose answer was lost may have taken effect: these can be repeated all the same.
                     retry_on_methods=["GET", "PUT", "PATCH"],
                     retry_backoff_factor=0.2,
-                    connection_timeout=min(10.0, self._timeout_s),
-                    read_timeout=self._timeout_s,
                 )
+                times = {"connection_timeout": min(10.0, self._timeout_s), "read_timeout": self._timeout_s}
                 bearer = [BearerTokenCredentialPolicy(self._credential, SCOPE)] if is_app else []
                 self._made[is_app] = PipelineClient(
                     "https://dev.azure.com",
                     policies=[UserAgentPolicy("genaiops"), retry, *bearer],
-                    transport=RequestsTransport(session=session),
+                    transport=RequestsTransport(session=session, **times),
                 )
             return self._made[is_app]
 

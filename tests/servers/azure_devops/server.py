@@ -94,6 +94,7 @@ class AzureDevOpsServer:
             self.missing_rights: set[str] = set()
             """Of PullRequestContribute, GenericRead, EditBuildQuality."""
             self._routes.clear()
+            self._bodies: list[tuple[str, str, bytes]] = []
         self.faults.clear()
 
     @property
@@ -134,6 +135,10 @@ class AzureDevOpsServer:
         """Logged requests of that method whose path has this pattern in it."""
         with self.lock:
             return [each for each in self.requests if method in ("", each.method) and re.search(path, each.path)]
+
+    def answer_with(self, body: bytes, method: str, path: str) -> None:
+        """Answer the next such request with 200 and these bytes, whatever it asks for."""
+        self._bodies.append((method, path, body))
 
     def user(self, request: Request, right: str = "") -> str:
         """The id in the organisation of who sent this token of Entra ID; they need this right."""
@@ -179,6 +184,10 @@ class AzureDevOpsServer:
         return response
 
     def _routed(self, request: Request) -> tuple[Response, bool]:
+        for planned in self._bodies:
+            if planned[0] == request.method and re.search(planned[1], request.path):
+                self._bodies.remove(planned)
+                return Response(planned[2]), True
         for route, version in self._routes:
             parameters = route.match(request.path) if route.method == request.method else None
             if parameters is None:
