@@ -17,18 +17,25 @@ CELL_CHARACTERS: Final = 160
 """Of one value in a table, unless told otherwise."""
 
 JOINER: Final = "\u2060"
-"""Word joiner: nothing is seen of it, and no reader of links looks across it. `visible` writes out any that data has."""
+"""Word joiner: nothing is seen of it, and what looks for links stops at it. `visible` writes out any that data has."""
 
-# Every ASCII punctuation character may be escaped (https://spec.commonmark.org/0.31.2/#backslash-escapes). Numeric
-# entities would not do: `&#35;` holds `#35`, of which Azure DevOps makes a link to a work item.
-_PUNCTUATION: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@$=^\"'/])")
+# What has a meaning within a line, and what has one at its beginning (https://spec.commonmark.org/0.31.2/): no more, so
+# that the text can be read as it is, too, in a mail's plain part or on a console. An underscore within a word has none.
+# Numeric entities would not do: `&#35;` holds `#35`, of which Azure DevOps makes a link to a work item.
+_INLINE: Final = re.compile(r"[\\`*\[\]#|~$]|(?<![^\W_])_|_(?![^\W_])|:(?=[\w+-]+:)")
+_AT_BEGINNING: Final = re.compile(r"^([-+=:]|\d+(?=[.)]))")
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
-# Azure DevOps finds these in the text that a reader sees as well, where a backslash is gone: work items and pull
-# requests (https://learn.microsoft.com/azure/devops/project/wiki/markdown-guidance#link-to-work-items), mentions, and
-# bare addresses with or without a scheme.
-_LINKING: Final = re.compile(r"(?<=[#!@])(?=\S)|(?<=[:])(?=/)|(?<=\.)(?=[^\W\d_])")
+# Azure DevOps looks for these in what a reader sees as well, where no backslash is left: work items and pull requests
+# (https://learn.microsoft.com/azure/devops/project/wiki/markdown-guidance#link-to-work-items), mentions, and addresses,
+# those without a scheme by their last part.
+_TOP_LEVEL: Final = "com|net|org|edu|gov|info|biz|pro|web|name|shop|app|dev|cloud|online|site|xyz|top|link|live|zip"
+_LINKING: Final = re.compile(
+    rf"(?<=[#!@])(?=\S)|(?<=:)(?=/)|(?<=www\.)(?=\S)|(?<=\.)(?=(?:{_TOP_LEVEL}|xn--[\w-]+|[^\W\d_]{{2}})(?!\w))",
+    re.IGNORECASE,
+)
 
+_ENDING: Final = re.compile(r"[()<>\s\\]")
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -40,14 +47,15 @@ def one_line(value: object, limit: int = CELL_CHARACTERS) -> str:
 
 
 def escaped(value: object, limit: int = CELL_CHARACTERS) -> str:
-    """A value as Markdown that renders as exactly this text, on one line, as a part of a paragraph or a table's cell."""
+    """A value as Markdown that renders as exactly this text, on one line, in a paragraph or in a cell of a table."""
     text = _LINKING.sub(JOINER, one_line(value, limit))
-    return _PUNCTUATION.sub(r"\\\1", text.translate(_ENTITIES))
+    text = _INLINE.sub(lambda found: "\\" + found[0], text)
+    return _AT_BEGINNING.sub(_escaped_beginning, text).translate(_ENTITIES)
 
 
 def link(label: str, address: str) -> str:
     """A link. `address` is one of ours: it is put in as it is, save what would end it."""
-    return f"[{escaped(label)}](<{address.replace('<', '%3C').replace('>', '%3E')}>)"
+    return f"[{escaped(label)}]({_ENDING.sub(lambda found: f'%{ord(found[0]):02X}', address)})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
@@ -68,3 +76,8 @@ def bounded(sections: Iterable[str], limit: int, left_out: str) -> str:
             break
         kept.append(section)
     return "\n\n".join(kept)
+
+
+def _escaped_beginning(found: re.Match[str]) -> str:
+    """A list's bullet or the line under a heading; of a list's number, the backslash stands behind it."""
+    return found[0] + "\\" if found[0].isdigit() else "\\" + found[0]

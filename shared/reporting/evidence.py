@@ -46,7 +46,17 @@ def document(
         "gates": [
             gate.model_dump(
                 mode="json",
-                include={"evaluator", "metric", "dataset", "value", "limit", "baseline", "passed", "spread"},
+                include={
+                    "evaluator",
+                    "metric",
+                    "dataset",
+                    "value",
+                    "limit",
+                    "lower_is_better",
+                    "baseline",
+                    "passed",
+                    "spread",
+                },
             )
             for gate in facts.candidate_gates
         ],
