@@ -1,4 +1,7 @@
-"""What the owners are told when a new dataset shows that the registered flow is worse than it should be."""
+"""What the owners are told when a new dataset shows that the registered flow is worse than it should be.
+
+It holds no links: the channel adds them.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def alert_title(chain: Chain) -> str:
 
 def rendered(told: Told) -> str:
     """The alert from what was read."""
-    return bounded(_sections(told), LIMIT, f"The rest is left out for its length. {sections.links(told)}")
+    return bounded(_sections(told), LIMIT, "The rest is left out for its length; the report has all of it.")
 
 
 def _sections(told: Told) -> Iterator[str]:
@@ -39,7 +42,6 @@ def _sections(told: Told) -> Iterator[str]:
         yield f"**{escaped(upload.name)}** was uploaded ({escaped(upload.blob)}), and the flow was evaluated on it."
     yield sections.sentences(chain.missed_gates)
     yield sections.about(told)
-    yield sections.links(told)
     if told.evidence is None:
         return
     if note := sections.stand_in(told.evidence):

@@ -1,6 +1,6 @@
-"""What an approver is told: what would be deployed where, by whose request, how good it is, and until when to answer.
+"""What an approver is told: what would be deployed where, by whose request, how good it is, how many must approve.
 
-It holds no link: each approver has a link of their own, which the channel adds.
+It holds neither link nor deadline: each approver has a link of their own, and the channel says until when it counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shared.chain.state import ApprovalState, Chain
 from shared.notification import sections
 from shared.notification.markdown import bounded, escaped, one_line
 from shared.notification.told import Told, read
-from shared.pages.words import short, when
+from shared.pages.words import short
 from shared.ports import Ports
 
 LIMIT: Final = 16_000
@@ -50,7 +50,6 @@ def approval_facts(chain: Chain) -> dict[str, str]:
         "Commit": request.commit[:12] if request.commit else "",
         "Branch": request.branch or "",
         "Approvals needed": _needed(approval),
-        "Answer until": when(approval.deadline),
         "Evidence": short(approval.evidence),
     }
     return {label: one_line(value, _FACT) for label, value in found.items() if value}
@@ -64,7 +63,7 @@ def _sections(told: Told, approval: ApprovalState) -> Iterator[str]:
     share = "" if told.traffic is None else f" Once its tests have passed, it takes {told.traffic} % of the traffic."
     yield f"You are asked to approve the deployment of {what}, to {where}{escaped(chain.request.environment)}.{share}"
     yield sections.about(told)
-    yield _until(approval)
+    yield f"Approvals needed: {_needed(approval)}. One rejection decides, and silence is a rejection, too."
     if approval.given:
         yield sections.sentences(
             f"Approved by {given.person}{f': {given.comment}' if given.comment else ''}" for given in approval.given
@@ -85,13 +84,6 @@ def _sections(told: Told, approval: ApprovalState) -> Iterator[str]:
         yield sections.gates(evidence)
         yield sections.baseline(told)
     yield f"What you approve is the evidence {short(approval.evidence)}."
-
-
-def _until(approval: ApprovalState) -> str:
-    return (
-        f"Answer until **{when(approval.deadline)}**; no answer counts as a rejection. Approvals "
-        f"needed: {_needed(approval)}. One rejection decides."
-    )
 
 
 def _needed(approval: ApprovalState) -> str:

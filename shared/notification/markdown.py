@@ -16,14 +16,15 @@ from shared.visible import visible
 CELL_CHARACTERS: Final = 160
 """Of one value in a table, unless told otherwise."""
 
-JOINER: Final = "\u2060"
-"""Word joiner: nothing is seen of it, and what looks for links stops at it. `visible` writes out any that data has."""
+JOINER: Final = "\u034f"
+"""Combining grapheme joiner: nothing is seen of it, and what looks for links stops at it. It hides and reorders nothing,
+so that `visible`, through which channels pass every text, leaves it alone."""
 
 # What has a meaning within a line, and what has one at its beginning (https://spec.commonmark.org/0.31.2/): no more, so
 # that the text can be read as it is, too, in a mail's plain part or on a console. An underscore within a word has none.
 # Numeric entities would not do: `&#35;` holds `#35`, of which Azure DevOps makes a link to a work item.
 _INLINE: Final = re.compile(r"[\\`*\[\]#|~$]|(?<![^\W_])_|_(?![^\W_])|:(?=[\w+-]+:)")
-_AT_BEGINNING: Final = re.compile(r"^([-+=:]|\d+(?=[.)]))")
+_AT_BEGINNING: Final = re.compile(r"^([-+=:]|\d+(?=[.)](?:\s|$)))")
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 # Azure DevOps looks for these in what a reader sees as well, where no backslash is left: work items and pull requests
