@@ -58,6 +58,14 @@ def test_the_azure_profile_is_wired_without_importing_an_sdk_or_asking_anybody()
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.parametrize("profile", [{}, AZURE], ids=["local", "azure"])
+def test_both_profiles_answer_the_organisations_of_azure_devops_that_the_setting_names(tmp_path, profile):
+    named = {"GENAIOPS_HOME": str(tmp_path), "GENAIOPS_AZURE_DEVOPS": "https://dev.azure.com/contoso/"}
+    pipelines = bootstrap.wire(read(profile | named)).pipelines
+    assert pipelines.refusal("https://contoso.visualstudio.com/") == ""
+    assert "GENAIOPS_AZURE_DEVOPS" in pipelines.refusal("https://dev.azure.com/mallory")
+
+
 @pytest.mark.parametrize(("bus", "host"), [("", "contoso.servicebus.windows.net"), (EMULATOR, "127.0.0.1:5672")])
 def test_the_queues_of_the_azure_profile_are_the_namespaces_or_those_of_the_bus_that_is_named(bus, host):
     wired = bootstrap.wire(read(AZURE | {"GENAIOPS_BUS": bus})).bus

@@ -19,6 +19,10 @@ _GONE: Final = re.compile(r"(NotFound|Terminated|AlreadyCompleted|Deleted)\w*$")
 """The ends of `typeKey`s of what is there no more, such as `TaskOrchestrationPlanNotFoundException`."""
 
 
+class NoAnswer(Transient):
+    """Nobody knows whether the request took effect, or still will: its answer was lost, or a proxy did not wait."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """As whom a request is sent."""
@@ -74,6 +78,8 @@ def understood(status: int, headers: Mapping[str, str], content: bytes, what: st
     told = of_status(status, what, "", text, headers)
     if isinstance(told, Conflict):  # changed at the same time: the same again works
         raise Transient(str(told))
+    if status in (408, 502, 504):
+        raise NoAnswer(str(told))
     raise told or BusinessFailure(f"{what}: Azure DevOps refused the request ({status}): {text}")
 
 

@@ -14,12 +14,13 @@ from urllib.parse import quote
 
 from shared.adapters.azure.errors import translated
 from shared.adapters.azure_devops.addresses import AllowList
-from shared.adapters.azure_devops.answers import Caller, understood
+from shared.adapters.azure_devops.answers import Caller, NoAnswer, understood
 from shared.errors import BusinessFailure, Transient
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient
     from azure.core.credentials import TokenCredential
+    from azure.core.rest import HttpResponse
 
 SCOPE: Final = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 """Azure DevOps as Entra ID knows it, everywhere the same application:
@@ -84,22 +85,28 @@ class Client:
         query = {**(parameters or {}), "api-version": api_version}
         request = HttpRequest(method, url, params=query, json=body, content=content, headers=headers)
         what = f"{method} {url}"
+        try:
+            with translated(what, role=""):
+                response = self._pipeline(is_app=caller.token is None).send_request(request, stream=True)
+                received = self._received(response, what)
+        except Transient as error:
+            raise NoAnswer(str(error)) from error
+        return understood(response.status_code, response.headers, received, what, caller)
+
+    def _received(self, response: HttpResponse, what: str) -> bytes:
+        """The whole answer, unless it is too large or takes too long."""
         deadline = time.monotonic() + 2 * self._timeout_s
-        with translated(what, role=""):
-            response = self._pipeline(is_app=caller.token is None).send_request(request, stream=True)
-            try:
-                received = bytearray()
-                for part in response.iter_bytes():
-                    received += part
-                    if len(received) > LARGEST_ANSWER:
-                        raise BusinessFailure(
-                            f"{what} answers with more than {LARGEST_ANSWER >> 20} MB; nothing was read."
-                        )
-                    if time.monotonic() > deadline:
-                        raise Transient(f"{what} did not answer in time.")
-            finally:
-                response.close()
-        return understood(response.status_code, response.headers, bytes(received), what, caller)
+        received = bytearray()
+        try:
+            for part in response.iter_bytes():
+                received += part
+                if len(received) > LARGEST_ANSWER:
+                    raise BusinessFailure(f"{what} answers with more than {LARGEST_ANSWER >> 20} MB; it is not read.")
+                if time.monotonic() > deadline:
+                    raise Transient(f"{what} did not answer in time.")
+        finally:
+            response.close()
+        return bytes(received)
 
     def _pipeline(self, *, is_app: bool) -> PipelineClient[Any, Any]:
         """With the app's tokens, or with none of its own."""

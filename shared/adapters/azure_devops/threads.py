@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Final
 
-from shared.adapters.azure_devops.answers import app
+from shared.adapters.azure_devops.answers import NoAnswer, app
 from shared.adapters.azure_devops.client import Client
 from shared.adapters.azure_devops.pull_requests import CAN_COMMENT, VERSION, check_open, place
 from shared.adapters.azure_devops.thread_records import Record, ThreadRecords
-from shared.errors import BusinessFailure, Conflict, NotFound, Transient
+from shared.errors import BusinessFailure, Conflict, GenAIOpsError, NotFound, Transient
 from shared.ports.blobs import BlobStore
 from shared.ports.clock import Clock
 from shared.ports.pipelines import PullRequest
@@ -26,6 +26,14 @@ PROPERTY: Final = "GenAIOps.Thread"
 LONGEST: Final = 150_000
 """Characters of a comment that the service takes."""
 CUT: Final = "\n\n… This comment was cut: Azure DevOps takes no longer one. The report has it all."
+
+
+class _PerhapsCreated(Exception):
+    """A creation failed in such a way that the thread may still come into being: the next look comes a little later."""
+
+    def __init__(self, error: GenAIOpsError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Threads:
@@ -48,10 +56,9 @@ class Threads:
         claimed = self._records.claim(record)
         try:
             thread = self._found_or_created(pull_request, name, content, status)
-        except Transient:
-            # Whether the service has created it, or is about to, nobody knows: the next look comes a little later.
+        except _PerhapsCreated as perhaps:
             self._released(claimed, unsure=True)
-            raise
+            raise perhaps.error from perhaps
         except BaseException:
             self._released(claimed, unsure=False)
             raise
@@ -73,12 +80,17 @@ class Threads:
         }
         try:
             return int(self._send("POST", pull_request, "threads", body=body)["id"])
-        except Transient:
+        except Transient as error:
             # Perhaps it was created, and only the answer was lost.
-            found = self._find_and_edit(pull_request, name, content, status)
-            if found is None:
-                raise
-            return found
+            try:
+                found = self._find_and_edit(pull_request, name, content, status)
+            except GenAIOpsError as second:
+                raise _PerhapsCreated(second) from error
+            if found is not None:
+                return found
+            if isinstance(error, NoAnswer):
+                raise _PerhapsCreated(error) from error
+            raise
 
     def _find_and_edit(self, pull_request: PullRequest, name: str, content: str, status: str) -> int | None:
         """The first thread of ours that is there and can be edited; now it says this."""
@@ -95,9 +107,12 @@ class Threads:
         """Whether the thread now says this; False where it was deleted, or is somebody else's."""
         try:
             thread = self._send("GET", pull_request, "threads", thread_id)
-            comment = _first(thread)
-            if thread.get("isDeleted") or comment is None or comment.get("isDeleted"):
-                return False
+        except NotFound:
+            return False
+        comment = _first(thread)
+        if thread.get("isDeleted") or comment is None or comment.get("isDeleted"):
+            return False
+        try:
             if comment.get("content") != content:
                 at = ("threads", thread_id, "comments", int(comment["id"]))
                 self._send("PATCH", pull_request, *at, body={"content": content})

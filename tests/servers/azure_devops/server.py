@@ -94,7 +94,7 @@ class AzureDevOpsServer:
             self.missing_rights: set[str] = set()
             """Of PullRequestContribute, GenericRead, EditBuildQuality."""
             self._routes.clear()
-            self._bodies: list[tuple[str, str, bytes]] = []
+            self._bodies: list[tuple[str, str, Response]] = []
         self.faults.clear()
 
     @property
@@ -136,9 +136,9 @@ class AzureDevOpsServer:
         with self.lock:
             return [each for each in self.requests if method in ("", each.method) and re.search(path, each.path)]
 
-    def answer_with(self, body: bytes, method: str, path: str) -> None:
-        """Answer the next such request with 200 and these bytes, whatever it asks for."""
-        self._bodies.append((method, path, body))
+    def answer_with(self, body: bytes, method: str, path: str, *, status: int = 200) -> None:
+        """Answer the next such request with these bytes, whatever it asks for."""
+        self._bodies.append((method, path, Response(body, status)))
 
     def user(self, request: Request, right: str = "") -> str:
         """The id in the organisation of who sent this token of Entra ID; they need this right."""
@@ -187,7 +187,7 @@ class AzureDevOpsServer:
         for planned in self._bodies:
             if planned[0] == request.method and re.search(planned[1], request.path):
                 self._bodies.remove(planned)
-                return Response(planned[2]), True
+                return planned[2], True
         for route, version in self._routes:
             parameters = route.match(request.path) if route.method == request.method else None
             if parameters is None:
