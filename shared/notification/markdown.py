@@ -17,8 +17,8 @@ CELL_CHARACTERS: Final = 160
 """Of one value in a table, unless told otherwise."""
 
 JOINER: Final = "\u034f"
-"""Combining grapheme joiner: nothing is seen of it, and what looks for links stops at it. It hides and reorders nothing,
-so that `visible`, through which channels pass every text, leaves it alone."""
+"""Combining grapheme joiner: nothing is seen of it, and what looks for links stops at it. It hides and reorders no
+text, so that `visible`, through which channels pass everything, leaves it alone."""
 
 # What has a meaning within a line, and what has one at its beginning (https://spec.commonmark.org/0.31.2/): no more, so
 # that the text can be read as it is, too, in a mail's plain part or on a console. An underscore within a word has none.

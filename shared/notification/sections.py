@@ -106,9 +106,7 @@ def baseline(told: Told) -> str:
     lines = [_whose(told, known)]
     changes = against_baseline(evidence)
     if not changes:
-        return (
-            f"{lines[0]} It was measured on none of these datasets by these metrics, so that nothing can be compared."
-        )
+        return f"{lines[0]} It has none of these metrics on these datasets, so that nothing can be compared."
     if other := sorted({name for change in changes for name in change.other_data}):
         named = ", ".join(escaped(name) for name in other)
         lines.append(f"It was measured on other content of {named}: part of a difference may come from the data.")
