@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "genaiops_"
 KEPT: Final = frozenset(
     {"appended", "approvals", "branches", "chain-index", "chains", "dead-letters", "endpoints", "messages", "notices"}
-    | {"registry", "reports", "results", "reuse", "runs", "secrets"}
+    | {"registry", "reports", "results", "reuse", "runs", "secrets", "tasks", "threads"}
 )
 """Containers in which the product keeps what is its own: no asset has its content there."""
 _OF_THE_HOST: Final = "azure-webjobs-"
