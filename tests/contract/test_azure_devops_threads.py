@@ -272,6 +272,22 @@ def test_a_creation_that_may_still_be_under_way_is_waited_for(world, page):
     assert texts(page) == ["better"]
 
 
+@step
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{}", b'{"message": "odd"}'])
+def test_an_answer_that_says_nothing_is_a_passing_fault(world, page, step, body):
+    if step not in ("list threads", "create the thread"):
+        comment(world, page, "first")
+        page.threads[0].status = "closed"
+    world.server.answer_with(body, *STEPS[step])
+    if step in ("edit the comment", "close the thread"):  # nothing of the answer is needed; looking again is
+        comment(world, page)
+    elif step != "create the thread":
+        with pytest.raises(Transient, match="an answer without"):
+            comment(world, page)
+    until_written(world, page)
+    assert [(thread.text, thread.status) for thread in page.shown] == [("better", "active")]
+
+
 # Several callers
 
 

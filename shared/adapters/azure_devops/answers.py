@@ -83,6 +83,13 @@ def understood(status: int, headers: Mapping[str, str], content: bytes, what: st
     raise told or BusinessFailure(f"{what}: Azure DevOps refused the request ({status}): {text}")
 
 
+def part(found: Any, key: str) -> Any:
+    """One member of an answer that says nothing without it. Raises Transient where it is missing."""
+    if not isinstance(found, dict) or key not in found:
+        raise Transient(f"Azure DevOps gave an answer without {key!r}, which every such answer has.")
+    return found[key]
+
+
 def _said(content: bytes, is_page: bool, caller: Caller) -> str:
     """What the service says, on one line, without a token."""
     if is_page:

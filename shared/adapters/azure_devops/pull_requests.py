@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from shared.adapters.azure_devops.answers import app
+from shared.adapters.azure_devops.answers import app, part
 from shared.adapters.azure_devops.client import Client
 from shared.errors import NotFound
 from shared.ports.pipelines import CheckState, PullRequest
@@ -29,7 +29,7 @@ def place(pull_request: PullRequest, *below: str | int) -> list[str | int]:
 def check_open(client: Client, pull_request: PullRequest) -> None:
     """Raise NotFound if nobody reads it any more: it was deleted with its repository, or abandoned."""
     found = client.request("GET", pull_request.collection, place(pull_request), VERSION, app(CAN_COMMENT))
-    if found.get("status") == "abandoned":
+    if part(found, "status") == "abandoned":
         raise NotFound(
             f"Pull request {pull_request.number} in {pull_request.project} was abandoned: nothing is written to it."
         )
@@ -52,7 +52,7 @@ def set_status(
     if iteration is not None:
         status["iterationId"] = iteration
     at = place(pull_request, "statuses")
-    found = client.request("GET", pull_request.collection, at, VERSION, right)["value"]
+    found = part(client.request("GET", pull_request.collection, at, VERSION, right), "value")
     same = [each for each in found if _context(each) == (GENRE, name) and each.get("iterationId") == iteration]
     newest = max(same, key=lambda each: int(each["id"]), default=None)
     # A repeated command finds what the first one posted, whether or not its answer came through.
@@ -66,7 +66,7 @@ def _iteration(client: Client, pull_request: PullRequest) -> int | None:
     if not commit:
         return None
     at = place(pull_request, "iterations")
-    found = client.request("GET", pull_request.collection, at, VERSION, app(CAN_COMMENT))["value"]
+    found = part(client.request("GET", pull_request.collection, at, VERSION, app(CAN_COMMENT)), "value")
     heads = {int(each["id"]): str((each.get("sourceRefCommit") or {}).get("commitId", "")).lower() for each in found}
     return max((number for number, head in heads.items() if head.startswith(commit)), default=None)
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from shared.adapters.azure_devops.answers import part
 from shared.adapters.azure_devops.answers import task as as_task
 from shared.adapters.azure_devops.client import Client
 from shared.errors import GenAIOpsError, Throttled, Transient
@@ -82,7 +83,7 @@ def _keep_log(client: Client, task: PipelineTask, text: str) -> None:
         return
     place = f"logs\\{task.instance}"
     made = _send(client, task, "POST", [*_plan(task), "logs"], VERSION, body={"path": place})
-    number = int(made["id"])
+    number = int(part(made, "id"))
     _send(client, task, "POST", [*_plan(task), "logs", number], VERSION, content=_cut(text, LARGEST_LOG))
     kept = {key: made[key] for key in ("id", "location") if made.get(key) is not None}
     records = {"value": [{"id": task.instance, "log": kept}], "count": 1}

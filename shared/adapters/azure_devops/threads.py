@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Final
 
-from shared.adapters.azure_devops.answers import NoAnswer, app
+from shared.adapters.azure_devops.answers import NoAnswer, app, part
 from shared.adapters.azure_devops.client import Client
 from shared.adapters.azure_devops.pull_requests import CAN_COMMENT, VERSION, check_open, place
 from shared.adapters.azure_devops.thread_records import Record, ThreadRecords
@@ -79,7 +79,7 @@ class Threads:
             "properties": {PROPERTY: name},
         }
         try:
-            return int(self._send("POST", pull_request, "threads", body=body)["id"])
+            return int(part(self._send("POST", pull_request, "threads", body=body), "id"))
         except Transient as error:
             # Perhaps it was created, and only the answer was lost.
             try:
@@ -94,7 +94,8 @@ class Threads:
 
     def _find_and_edit(self, pull_request: PullRequest, name: str, content: str, status: str) -> int | None:
         """The first thread of ours that is there and can be edited; now it says this."""
-        ours = [thread for thread in self._send("GET", pull_request, "threads")["value"] if _name(thread) == name]
+        there = part(self._send("GET", pull_request, "threads"), "value")
+        ours = [thread for thread in there if _name(thread) == name]
         for thread in sorted(ours, key=lambda each: int(each["id"])):
             # Anybody can write a thread with our property: only what we have written ourselves is ours.
             if _author(thread) == self._author(pull_request) and self._edited(
@@ -106,10 +107,10 @@ class Threads:
     def _edited(self, pull_request: PullRequest, thread_id: int, content: str, status: str) -> bool:
         """Whether the thread now says this; False where it was deleted, or is somebody else's."""
         try:
-            thread = self._send("GET", pull_request, "threads", thread_id)
+            thread: dict[str, Any] = self._send("GET", pull_request, "threads", thread_id)
         except NotFound:
             return False
-        comment = _first(thread)
+        comment = _first(thread) if part(thread, "id") else None
         if thread.get("isDeleted") or comment is None or comment.get("isDeleted"):
             return False
         try:
@@ -133,7 +134,7 @@ class Threads:
         if collection not in self._authors:
             at = ["_apis", "connectionData"]
             found = self._client.request("GET", collection, at, CONNECTION_VERSION, app(CAN_COMMENT))
-            self._authors[collection] = str(found["authenticatedUser"]["id"]).lower()
+            self._authors[collection] = str(part(part(found, "authenticatedUser"), "id")).lower()
         return self._authors[collection]
 
     def _send(self, method: str, pull_request: PullRequest, *below: str | int, body: object = None) -> Any:
