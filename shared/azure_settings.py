@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from shared import loopback
@@ -79,8 +80,21 @@ class AzureSettings:
     """Azure Resource Manager; another one in sovereign clouds."""
 
 
-def read(variables: Mapping[str, str], wrong: list[str]) -> AzureSettings:
-    """Read what the azure profile needs; what is missing or wrong is added to `wrong`."""
+class Needs(Enum):
+    """Which settings a process cannot do without."""
+
+    ALL = "all"
+    BLOBS = "blobs"
+    """Those of who stores a bundle: the storage account."""
+    BLOBS_AND_BUS = "blobs and bus"
+    """Those of who sends a request, too: and the namespace."""
+
+
+def read(variables: Mapping[str, str], wrong: list[str], needs: Needs = Needs.ALL) -> AzureSettings:
+    """Read what the azure profile needs; what is missing or wrong is added to `wrong`.
+
+    What is not needed and not set is an empty text.
+    """
 
     def needed(name: str, pattern: str, meaning: str) -> str:
         return _checked(variables, name, pattern, meaning, wrong, required=True)
@@ -93,7 +107,9 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> AzureSettings:
     host = r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?"
     https = rf"https://{host}(/[^\s?#,]*)?"
     subscription, group, workspace = _WORKSPACE
-    bus = needed if not variables.get(BUS) else optional  # the embedded host on an emulator has no namespace
+    # The embedded host on an emulator has no namespace.
+    bus = optional if variables.get(BUS) or needs is Needs.BLOBS else needed
+    place = needed if needs is Needs.ALL else optional
     return AzureSettings(
         service_bus=bus(SERVICE_BUS, host, "the namespace's host name, <name>.servicebus.windows.net") or "",
         blob_service=needed(
@@ -102,9 +118,9 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> AzureSettings:
             "the storage account's address, https://<account>.blob.core.windows.net (http only for Azurite on this "
             "machine)",
         ).rstrip("/"),
-        subscription_id=needed(subscription, r"[0-9a-fA-F-]{36}", "the subscription's id, a GUID"),
-        resource_group=needed(group, r"[\w.()-]{1,90}", "the resource group of the Azure ML workspace"),
-        workspace=needed(workspace, r"[A-Za-z0-9][A-Za-z0-9_-]{1,32}", "the Azure ML workspace's name"),
+        subscription_id=place(subscription, r"[0-9a-fA-F-]{36}", "the subscription's id, a GUID") or "",
+        resource_group=place(group, r"[\w.()-]{1,90}", "the resource group of the Azure ML workspace") or "",
+        workspace=place(workspace, r"[A-Za-z0-9][A-Za-z0-9_-]{1,32}", "the Azure ML workspace's name") or "",
         registry=optional("GENAIOPS_ML_REGISTRY", r"[A-Za-z0-9][A-Za-z0-9_-]{1,32}", "an Azure ML registry's name"),
         client_id=optional("AZURE_CLIENT_ID", r"[0-9a-fA-F-]{36}", "the managed identity's client id, a GUID"),
         instance_type=optional("GENAIOPS_ML_INSTANCE_TYPE", r"[A-Za-z0-9_]+", "a size such as Standard_E4ds_v4"),

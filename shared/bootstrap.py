@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from threading import Lock
+from typing import Any
 
 from shared import telemetry
-from shared.azure_settings import SERVICE_BUS
+from shared.azure_settings import SERVICE_BUS, Needs
 from shared.chain.messages import Queue
 from shared.ports import Bus, Clock, Ports
 from shared.settings import InvalidSettings, Settings, read
@@ -48,6 +49,36 @@ def wire(settings: Settings) -> Ports:
             return _local(settings)
         case _:
             return _azure(settings)
+
+
+def publishing_ports(*, sends: bool) -> Ports:
+    """Settings, clock, blobs and, if it `sends`, the bus of the azure profile, for who asks for chains from outside.
+
+    Raises:
+        InvalidSettings: listing every setting that is missing of these two services, or wrong.
+    """
+    from shared.adapters.azure import credential
+    from shared.adapters.azure.blobs import AzureBlobStore
+    from shared.adapters.azure.lazy_credential import LazyCredential
+    from shared.adapters.local.clock import SystemClock
+
+    settings = read({**os.environ, "GENAIOPS_PROFILE": "azure"}, Needs.BLOBS_AND_BUS if sends else Needs.BLOBS)
+    azure = settings.azure
+    assert azure is not None, "`settings.read` gives the azure profile its settings"
+    clock = SystemClock()
+    not_wired: Any = None  # who publishes has no way to them: a call would be a mistake of ours
+    return Ports(
+        settings=settings,
+        clock=clock,
+        bus=_bus(settings, clock) if sends else not_wired,
+        blobs=AzureBlobStore(azure.blob_service, LazyCredential(lambda: credential.credential(azure))),
+        runner=not_wired,
+        registry=not_wired,
+        endpoints=not_wired,
+        notifier=not_wired,
+        pipelines=not_wired,
+        keys=not_wired,
+    )
 
 
 def make_home(settings: Settings) -> None:

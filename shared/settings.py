@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from shared import azure_settings, people_settings
-from shared.azure_settings import AzureSettings, shown
+from shared.azure_settings import AzureSettings, Needs, shown
 from shared.chain.messages import Queue
 from shared.errors import GenAIOpsError
 from shared.people_settings import PeopleSettings
@@ -94,8 +94,8 @@ class Settings:
         return f"http://127.0.0.1:{self.router_port}"
 
 
-def read(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read settings from `environment` (default: the process environment).
+def read(environment: Mapping[str, str] | None = None, needs: Needs = Needs.ALL) -> Settings:
+    """Read settings from `environment` (default: the process environment), those of Azure as far as they are needed.
 
     Raises:
         InvalidSettings: listing every variable that is wrong and what it must be.
@@ -140,7 +140,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         telemetry_by_identity=bool(identity),
         telemetry_client_id=identity.get("clientid"),
         people=people_settings.read(variables, wrong),
-        azure=azure_settings.read(variables, wrong) if profile == "azure" else None,
+        azure=azure_settings.read(variables, wrong, needs) if profile == "azure" else None,
     )
     if wrong:
         raise InvalidSettings("Wrong settings:\n  " + "\n  ".join(wrong))

@@ -97,11 +97,16 @@ def watch(
     raise typer.Exit(show_until_end(wired, identifier, timeout=timeout, patience=patience, as_json=as_json))
 
 
-def show_until_end(ports: Ports, identifier: str, *, timeout: float | None, patience: float, as_json: bool) -> int:
-    """Follow the chain on the terminal; returns the exit code. Raises TimedOut."""
+def show_until_end(
+    ports: Ports, identifier: str, *, timeout: float | None, patience: float, as_json: bool, counts: bool = True
+) -> int:
+    """Follow the chain on the terminal; returns the exit code. Raises TimedOut.
+
+    Without `counts`, nothing but the container of the chains is read.
+    """
     from genaiops.cli.progress import follow
 
-    snapshots = follow(ports, identifier, timeout=timeout, patience=patience)
+    snapshots = follow(ports, identifier, timeout=timeout, patience=patience, counts=counts)
     once = _Once()
     if as_json:
         last = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -62,22 +63,36 @@ def _piped_width() -> int:
 
 def say(text: str = "", style: str | None = None) -> None:
     """Print one line for people."""
-    console().print(for_terminal(text), style=style)
+    console().print(_inert(for_terminal(text)), style=style)
 
 
 def complain(text: str) -> None:
     """Print one line to standard error."""
-    console(stderr=True).print(for_terminal(text), style="red")
+    console(stderr=True).print(_inert(for_terminal(text)), style="red")
+
+
+def _inert(text: str) -> str:
+    """The text without what an agent of Azure Pipelines (TF_BUILD) obeys: `##vso[` and `##[`, anywhere in a line.
+
+    https://learn.microsoft.com/azure/devops/pipelines/scripts/logging-commands: it reads all that a step prints, and an
+    error repeats what a pull request wrote.
+    """
+    return re.sub("#(?=#)", "# ", text) if os.environ.get("TF_BUILD") else text
+
+
+def _inert_json(text: str) -> str:
+    """The same of JSON, in which two of them can only stand within a string."""
+    return text.replace("##", "\\u0023\\u0023") if os.environ.get("TF_BUILD") else text
 
 
 def print_json(value: object) -> None:
     """Print JSON for a script."""
-    sys.stdout.write(in_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
+    sys.stdout.write(_inert_json(in_json(json.dumps(value, indent=2, ensure_ascii=False))) + "\n")
 
 
 def print_json_line(value: object) -> None:
     """Print JSON on one line, at once: a script reads along."""
-    sys.stdout.write(in_json(json.dumps(value, ensure_ascii=False)) + "\n")
+    sys.stdout.write(_inert_json(in_json(json.dumps(value, ensure_ascii=False))) + "\n")
     sys.stdout.flush()
 
 
@@ -102,7 +117,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     for index, column in enumerate(columns):
         built.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
-        cells = ["" if cell is None else for_terminal(str(cell)) for cell in row]
+        cells = ["" if cell is None else _inert(for_terminal(str(cell))) for cell in row]
         built.add_row(*(Text(cell, style=STYLES.get(cell.replace(" ", "_"), "")) for cell in cells))
     return built
 

@@ -133,22 +133,33 @@ def refuse_what_cannot_be_prepared(folder: Path, asked: Asked, ports: Ports) -> 
         BusinessFailure: the selection names no variant.
     """
     from shared.experimentation.budget import refusal
-    from shared.experimentation.choices import choices
-    from shared.use_case.flow_facts import flow_facts
-    from shared.use_case.load import load
 
     if asked.kind is ChainKind.CD:
         return
-    use_case = load(folder, asked.environment, data=ports.settings.data)
-    if asked.kind is not ChainKind.POST_PRODUCTION:  # which runs no flow
-        facts = flow_facts(use_case.flow, use_case.flow_file)
-        choices(facts, use_case.parameters, asked.variants, use_case.strategy, use_case.choices)
+    use_case = refuse_what_names_nothing(folder, asked, ports.settings)
     if use_case.budget == Budget():
         return
     with tempfile.TemporaryDirectory(prefix="genaiops-") as scratch:
         over = planned(folder, _fetched(asked, ports, Path(scratch)), ports.settings, ports).over_budget
     if over:
         raise Refused(refusal(over))
+
+
+def refuse_what_names_nothing(folder: Path, asked: Asked, settings: Settings) -> UseCase:
+    """Refuse a selection that names no variant, by the folder's files alone; returns the use case as it was read.
+
+    Raises:
+        BusinessFailure: the selection names no variant.
+    """
+    from shared.experimentation.choices import choices
+    from shared.use_case.flow_facts import flow_facts
+    from shared.use_case.load import load
+
+    use_case = load(folder, asked.environment, data=settings.data)
+    if asked.kind is not ChainKind.POST_PRODUCTION:  # which runs no flow
+        facts = flow_facts(use_case.flow, use_case.flow_file)
+        choices(facts, use_case.parameters, asked.variants, use_case.strategy, use_case.choices)
+    return use_case
 
 
 def _fetched(asked: Asked, ports: Ports, scratch: Path) -> Asked:

@@ -148,8 +148,10 @@ def _names_stand_in(models: Iterable[str]) -> bool:
     return any("stand-in" in model for model in models)
 
 
-def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: float) -> Iterator[Snapshot]:
-    """The chain each time that it has changed; the last snapshot is final.
+def follow(
+    ports: Ports, identifier: str, *, timeout: float | None, patience: float, counts: bool = True
+) -> Iterator[Snapshot]:
+    """The chain each time that it has changed; the last snapshot is final. `counts`: whether its lines are counted.
 
     Raises:
         TimedOut: the chain has not begun within `patience` seconds, or has not ended within `timeout` seconds.
@@ -170,7 +172,7 @@ def follow(ports: Ports, identifier: str, *, timeout: float | None, patience: fl
                 ) from None
             time.sleep(INTERVAL)
             continue
-        done, planned = lines.count(chain)
+        done, planned = lines.count(chain) if counts else (0, 0)
         taken = time.monotonic() - looked_at
         if etag != etag_before or done != done_before:
             entries = tuple(entry for entry in chain_store.read_log(ports.blobs, identifier) if entry.number > logged)

@@ -25,6 +25,7 @@ from shared.ports import OutgoingMessage
 if TYPE_CHECKING:
     from shared.chain.state import ChainStatus
     from shared.ports import Ports
+    from shared.use_case.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -58,34 +59,50 @@ def git_state(folder: Path) -> GitState:
     return GitState(commit, None if branch in (None, "", "HEAD") else branch)
 
 
+def store_bundle(ports: Ports, folder: Path) -> tuple[Bundle, bool]:
+    """Zip the use case folder and store the zip under its SHA-256; returns it, and whether it was stored before."""
+    from shared.use_case import bundle, opened
+
+    made = bundle.make(folder, ports.settings.data)
+    blob = opened.bundle_blob(made.digest)
+    try:
+        ports.blobs.info(opened.CONTAINER, blob)  # looked at first, so that a large bundle is sent once
+    except NotFound:
+        with suppress(Conflict):  # another run of the same content was faster
+            ports.blobs.write(opened.CONTAINER, blob, made.content, if_absent=True)
+        return made, False
+    return made, True
+
+
 def build_request(
-    ports: Ports, folder: Path, *, request_id: str | None, upload: str | None, requester: str | None, **fields: Any
+    made: Bundle,
+    *,
+    request_id: str | None,
+    upload: str | None,
+    requester: str | None,
+    attempt: str | None = None,
+    **fields: Any,
 ) -> ChainRequest:
-    """Store the use case's bundle and describe the chain that is asked for.
+    """Describe the chain that is asked for.
 
     Args:
-        ports: where the bundle is stored.
-        folder: the use case folder.
-        request_id: names the request; None: it follows from the content, the commit and the build.
+        made: the use case's bundle.
+        request_id: names the request; None: it follows from the content, the commit, the build and its attempt.
         upload: a blob of the container `datasets`, `<use case>/<dataset>/<file>`.
         requester: who asks; None: the user who is logged in.
+        attempt: of the build, where it can be run again under the same id.
         fields: further fields of ChainRequest.
 
     Raises:
         pydantic.ValidationError: a field's value is not allowed.
         InvalidName: the upload's name is not of that form.
     """
-    from shared.use_case import bundle, opened
-
-    made = bundle.make(folder, ports.settings.data)
-    with suppress(Conflict):  # the same content was stored before
-        ports.blobs.write(opened.CONTAINER, opened.bundle_blob(made.digest), made.content, if_absent=True)
     dataset = None
     if upload is not None:
         from shared.datasets.uploads import parsed
 
         dataset = DatasetUpload(name=parsed(upload)[1], blob=upload)
-    content = {**fields, "bundle": made.digest, "dataset": upload}
+    content = {**fields, "bundle": made.digest, "dataset": upload} | ({"attempt": attempt} if attempt else {})
     named = request_id or hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
     return ChainRequest(
         request_id=named,
@@ -97,13 +114,22 @@ def build_request(
     )
 
 
-def send_request(ports: Ports, request: ChainRequest) -> tuple[str, ChainStatus | None]:
-    """Put the request on its queue; returns the chain's id, and its status where it was asked for before."""
-    chain = chain_id(request.use_case, request.kind, request.request_id)
+def id_of(request: ChainRequest) -> str:
+    """The chain that the request asks for."""
+    return chain_id(request.use_case, request.kind, request.request_id)
+
+
+def status_of(ports: Ports, request: ChainRequest) -> ChainStatus | None:
+    """The status of the request's chain; None where it was not asked for before."""
     try:
-        status = chain_store.load(ports.blobs, chain)[0].status
+        return chain_store.load(ports.blobs, id_of(request))[0].status
     except NotFound:
-        status = None
+        return None
+
+
+def send_request(ports: Ports, request: ChainRequest) -> str:
+    """Put the request on its queue; returns the chain's id."""
+    chain = id_of(request)
     message = OutgoingMessage(
         body=request.model_dump_json().encode(),
         message_id=f"{chain}/request",
@@ -111,4 +137,4 @@ def send_request(ports: Ports, request: ChainRequest) -> tuple[str, ChainStatus 
         correlation_id=chain,
     )
     send(ports, Queue.CHAIN_REQUESTS, [message])
-    return chain, status
+    return chain

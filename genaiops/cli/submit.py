@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 UPLOADS = ("dataset", "post_production")
 """The kinds of chain that speak of an uploaded dataset or log."""
+COLD_START = 600.0
+"""Seconds until a function app in Azure has taken a request, at most."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +53,15 @@ def submit(
     request_id: Annotated[
         str | None, typer.Option(help="Names the request (default: from content, commit and build).")
     ] = None,
+    to_variable: Annotated[
+        str | None, typer.Option(help="With --azure: hand the request on to later jobs in this output variable.")
+    ] = None,
     *,
+    azure: Annotated[
+        bool,
+        typer.Option("--azure", help="Ask as this run of Azure Pipelines: by its variables and the storage account."),
+    ] = False,
+    send: Annotated[bool, typer.Option("--send", help="With --azure: send the request from here.")] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run everything, whatever earlier chains have run already.")
     ] = False,
@@ -65,12 +77,20 @@ def submit(
 
     A use case that `validate` refuses in that environment, a selection that names no variant, and what is beyond the
     budget are refused here too, save for cd, which deploys what is registered.
+
+    With --azure, a step of Azure Pipelines asks: commit, branch, build, pull request and requester come from the
+    pipeline's predefined variables, and options win over them. It needs Storage__blobServiceUri, and with --send
+    ServiceBus__fullyQualifiedNamespace, but no other setting of the azure profile; what only a workspace could tell
+    (data assets, reused lines and so the budget) is for the chain to check. --to-variable NAME sets the output
+    variables NAME, the message's body, and `chain`, the chain's id. A step that is tried again asks for the same chain;
+    one that runs in a further attempt of its stage or job asks for a new one.
     """
     from pydantic import ValidationError
 
+    from genaiops.cli import pipeline
     from genaiops.cli.follow import show_until_end
-    from genaiops.cli.plan import Asked, refuse_what_cannot_be_prepared
-    from genaiops.cli.requesting import build_request, git_state, send_request
+    from genaiops.cli.plan import Asked, refuse_what_cannot_be_prepared, refuse_what_names_nothing
+    from genaiops.cli.requesting import build_request, git_state, send_request, status_of, store_bundle
     from shared.chain.messages import ChainKind, problems
 
     if again and request_id:
@@ -79,44 +99,97 @@ def submit(
         raise WrongUsage(f"--dataset is for the kinds {' and '.join(UPLOADS)}, and they need it; this is {kind}.")
     if flow_version is not None and kind != "cd":
         raise WrongUsage(f"--flow-version is for the kind cd alone; this is {kind}.")
-    wired = wiring.ports()
-    folder = wiring.use_case_folder(use_case, wired.settings)
-    if kind != "cd":  # which deploys what is registered, and not what lies here
-        env_file = env_file_of(wired.settings) if not no_environment else None
-        found, more = problems_of(
-            folder, [environment], wired.settings.data, env_file, None if no_environment else wired
-        )
-        if found:
-            raise Refused("\n".join(told(folder, found, more)))
-        refuse_what_cannot_be_prepared(
-            folder, Asked(ChainKind(kind), environment, variants, dataset, fresh=fresh), wired
-        )
-    git = git_state(folder)
+    _check_ways(azure=azure, send=send, to_variable=to_variable, wait=wait, as_json=as_json)
     try:
+        run = (
+            pipeline.read(
+                os.environ,
+                commit=commit,
+                branch=branch,
+                requester=requester,
+                pull_request=pull_request,
+                build_id=build_id,
+            )
+            if azure
+            else None
+        )
+        wired = wiring.publishing_ports(sends=send) if azure else wiring.ports()
+        folder = wiring.use_case_folder(use_case, wired.settings)
+        if kind != "cd":  # which deploys what is registered, and not what lies here
+            asked = Asked(ChainKind(kind), environment, variants, dataset, fresh=fresh)
+            env_file = env_file_of(wired.settings) if not no_environment else None
+            registered = None if no_environment or azure else wired
+            found, more = problems_of(folder, [environment], wired.settings.data, env_file, registered)
+            if found:
+                raise Refused("\n".join(told(folder, found, more)))
+            if azure:
+                refuse_what_names_nothing(folder, asked, wired.settings)
+            else:
+                refuse_what_cannot_be_prepared(folder, asked, wired)
+        bundle, stored_before = store_bundle(wired, folder)
+        git = git_state(folder) if run is None else None
         request = build_request(
-            wired,
-            folder,
+            bundle,
             request_id=str(uuid.uuid4()) if again else request_id,
             kind=ChainKind(kind),
             environment=environment,
-            commit=commit or git.commit,
-            branch=branch or git.branch,
-            build_id=build_id,
-            pull_request=pull_request,
+            commit=run.commit if run else commit or (git.commit if git else None),
+            branch=run.branch if run else branch or (git.branch if git else None),
+            build_id=run.build_id if run else build_id,
+            pull_request=run.pull_request if run else pull_request,
             variants=variants,
-            requester=requester,
+            requester=run.requester if run else requester,
             flow_version=flow_version,
             traffic=traffic,
             fresh=fresh,
             upload=dataset,
+            attempt=run.attempt if run else None,
+            **({"azure_devops": run.azure_devops} if run else {}),
         )
     except ValidationError as error:
         raise WrongUsage(f"The request is not valid: {problems(error)}") from error
-    chain, status = send_request(wired, request)
+    if azure and not as_json:
+        say(f"The bundle {bundle.digest} {'is stored already' if stored_before else 'was stored'}.")
+    if to_variable is not None:
+        _hand_on(request, to_variable)
+        return
+    # A pipeline's identity that only publishes need not be let into the container of the chains.
+    status = status_of(wired, request) if wait or not azure else None
+    chain = send_request(wired, request)
     if not (as_json and wait):
         _say_sent(wired, chain, request, status, as_json=as_json)
     if wait:
-        raise typer.Exit(show_until_end(wired, chain, timeout=timeout, patience=30.0, as_json=as_json))
+        # Nor is it let into that of the results; and an app that has scaled to zero starts cold.
+        patience = COLD_START if azure else 30.0
+        code = show_until_end(wired, chain, timeout=timeout, patience=patience, as_json=as_json, counts=not azure)
+        raise typer.Exit(code)
+
+
+def _check_ways(*, azure: bool, send: bool, to_variable: str | None, wait: bool, as_json: bool) -> None:
+    from genaiops.cli.pipeline import checked_variable
+
+    if not azure:
+        if send or to_variable is not None:
+            raise WrongUsage("--send and --to-variable are for --azure; without it, submit sends by itself.")
+        return
+    if send == (to_variable is not None):
+        raise WrongUsage("--azure needs one of --to-variable NAME, for a task that publishes, and --send.")
+    if to_variable is not None:
+        checked_variable(to_variable)
+        if wait or as_json:
+            raise WrongUsage("--to-variable sends nothing and prints for the agent: leave --wait and --json out.")
+
+
+def _hand_on(request: ChainRequest, variable: str) -> None:
+    from genaiops.cli.pipeline import CHAIN_VARIABLE, message_of, set_variable
+    from genaiops.cli.requesting import id_of
+
+    chain = id_of(request)
+    say(f"The request for the chain {chain} is in the output variable {variable}.")
+    # Past `say`, which lets no line be a logging command.
+    for name, value in ((CHAIN_VARIABLE, chain), (variable, message_of(request))):
+        sys.stdout.write(set_variable(name, value) + "\n")
+    sys.stdout.flush()
 
 
 def upload(
@@ -161,6 +234,8 @@ def _say_sent(wired: Ports, chain: str, request: ChainRequest, status: ChainStat
     else:
         stands = f"has ended as {status}" if status.is_final else f"is {status.replace('_', ' ')}"
         say(f"The chain {chain} was asked for before and {stands}; --again asks for a new one.", "yellow")
+    if wired.settings.azure is not None and not wired.settings.azure.workspace:  # the publisher does not know the app
+        return
     say(f"  follow it:  python -m genaiops watch {chain}")
     say(f"  see it:     {wired.settings.functions_url}/api/chains/{chain}")
     if status is None or not status.is_final:

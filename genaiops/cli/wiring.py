@@ -25,6 +25,13 @@ def ports() -> Ports:
     return bootstrap.ports()
 
 
+def publishing_ports(*, sends: bool) -> Ports:
+    """Clock, blobs and bus of an installation in Azure, by no other setting than theirs: for a pipeline's step."""
+    from shared import bootstrap
+
+    return bootstrap.publishing_ports(sends=sends)
+
+
 def ports_of_installation() -> Ports | None:
     """The ports where there is an installation: a command that only looks must not make one."""
     configured = settings()
