@@ -131,6 +131,7 @@ def _azure(settings: Settings) -> Ports:
     from shared.adapters.azure.endpoints import azure_endpoints
     from shared.adapters.azure.lazy_credential import LazyCredential
     from shared.adapters.azure.machine_learning import AzureFlowRunner, AzureRegistry, Workspace
+    from shared.adapters.azure.wrapped_keys import WrappedKeys
     from shared.adapters.azure_devops import AzureDevOpsPipelines
     from shared.adapters.blob_keys import BlobKeys
     from shared.adapters.local.clock import SystemClock
@@ -142,6 +143,7 @@ def _azure(settings: Settings) -> Ports:
     clock = SystemClock()
     blobs = AzureBlobStore(azure.blob_service, identity)
     workspace = Workspace(azure, identity)
+    wrapping_key = azure.key_encryption_key
     return Ports(
         settings=settings,
         clock=clock,
@@ -152,7 +154,7 @@ def _azure(settings: Settings) -> Ports:
         endpoints=azure_endpoints(azure, identity, workspace, blobs, clock),
         notifier=ConsoleNotifier(blobs, sys.stdout),
         pipelines=AzureDevOpsPipelines(settings.people.azure_devops, identity, blobs, clock),
-        keys=BlobKeys(blobs),
+        keys=WrappedKeys(blobs, wrapping_key, identity) if wrapping_key else BlobKeys(blobs),
     )
 
 

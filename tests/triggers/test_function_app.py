@@ -84,7 +84,7 @@ def test_the_worker_is_told_to_send_a_blob_client_and_no_content():
 
 def test_the_sample_settings_name_every_variable_that_is_read():
     sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))["Values"]
-    files = ("settings.py", "azure_settings.py")
+    files = ("settings.py", "azure_settings.py", "people_settings.py")
     source = "".join((ROOT / "shared" / name).read_text(encoding="utf-8") for name in files)
     read = set(re.findall(r'"(GENAIOPS_[A-Z_]+[A-Z])"', source)) | {queue_variable(queue) for queue in Queue}
     assert {name for name in sample if name.startswith("GENAIOPS_")} == read

@@ -9,6 +9,8 @@ import pytest
 
 from shared import bootstrap
 from shared.adapters.azure.bus import ServiceBus
+from shared.adapters.azure.wrapped_keys import WrappedKeys
+from shared.adapters.blob_keys import BlobKeys
 from shared.adapters.local.blobs import FileBlobStore
 from shared.adapters.local.bus import LocalBus
 from shared.errors import GenAIOpsError
@@ -56,6 +58,12 @@ def test_the_azure_profile_is_wired_without_importing_an_sdk_or_asking_anybody()
         "assert heavy == [], heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_keys_lie_in_clear_unless_a_key_of_key_vault_is_named():
+    assert isinstance(bootstrap.wire(read(AZURE)).keys, BlobKeys)
+    wrapping = {"GENAIOPS_KEY_ENCRYPTION_KEY": "https://contoso.vault.azure.net/keys/installation"}
+    assert isinstance(bootstrap.wire(read(AZURE | wrapping)).keys, WrappedKeys)
 
 
 @pytest.mark.parametrize("profile", [{}, AZURE], ids=["local", "azure"])

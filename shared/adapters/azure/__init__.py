@@ -11,6 +11,7 @@ Every SDK is imported where it is used: wiring must cost nothing before the firs
 | `bus_sessions.py`, `bus_locks.py`, `bus_browsing.py` | held sessions; locked messages; browsing a queue |
 | `bus_messages.py`, `bus_errors.py` | the SDK's messages as the port's; its errors in our families |
 | `blobs.py`, `storage/` | the port BlobStore; how it reads, appends and links |
+| `wrapped_keys.py` | the port Keys, under a key of Key Vault |
 | `machine_learning/` | the ports Registry and FlowRunner |
 | `endpoints/` | the port Endpoints |
 """
