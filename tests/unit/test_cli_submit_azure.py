@@ -16,12 +16,14 @@ from typer.testing import Result
 
 from genaiops.cli import pipeline
 from genaiops.cli.outcome import ExitCode, WrongUsage
-from shared import bootstrap
+from genaiops.cli.requesting import id_of
+from shared import bootstrap, chain_store
 from shared.chain.messages import ChainKind, ChainRequest, parse_request
+from shared.chain.state import ChainStatus
 from shared.names import chain_id
 from shared.ports import Ports
 from shared.use_case.opened import CONTAINER
-from tests.cli import FakeBus, fake_ports, run
+from tests.cli import FakeBus, fake_ports, run, with_core
 from tests.unit.use_case_folder import written
 
 SOURCE = "a" * 40
@@ -258,6 +260,38 @@ def test_sent_and_handed_on_is_the_same_request(submit: Submit, published: tuple
     assert submit(EVERY_RUN, "--send").exit_code == ExitCode.OK
     assert published[1].requests() == [handed_on, handed_on]
     assert len({message.message_id for _, message in published[1].sent}) == 1
+
+
+def test_a_step_that_waits_reads_bundles_and_chains_alone_and_ends_as_the_chain_does(
+    submit: Submit, published: tuple[Ports, FakeBus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports, bus = published
+    with_core(ports, bus)
+    containers: set[str] = set()
+
+    class Watched:
+        """The blob store as the publisher sees it."""
+
+        def __getattr__(self, name: str) -> Any:
+            def call(container: str, *arguments: Any, **options: Any) -> Any:
+                containers.add(container)
+                return getattr(ports.blobs, name)(container, *arguments, **options)
+
+            return call
+
+    watched: Any = Watched()
+    monkeypatch.setattr(bootstrap, "publishing_ports", lambda *, sends: replace(ports, blobs=watched))
+    not_yet = submit(EVERY_RUN, "--send", "--wait", "--timeout", "0")
+    assert not_yet.exit_code == ExitCode.TIMED_OUT, not_yet.stderr
+    (request,) = bus.requests()
+    chain, etag = chain_store.load(ports.blobs, id_of(request))
+    assert chain.request == request
+    ended = chain.model_copy(update={"status": ChainStatus.SUCCEEDED, "ended_at": chain.updated_at})
+    chain_store.save(ports.blobs, ended, etag)
+    done = submit(EVERY_RUN, "--send", "--wait")
+    assert done.exit_code == ExitCode.OK, done.stderr
+    assert f"{chain.id} ended as succeeded" in done.stdout
+    assert containers == {"bundles", "chains"}
 
 
 def test_no_folder_of_the_agent_is_in_the_message(submit: Submit, tmp_path: Path) -> None:
