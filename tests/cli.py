@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from shared import advance, bootstrap, settings
+from shared.adapters.blob_keys import BlobKeys
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.clock import ManualClock
 from shared.chain.messages import ChainRequest, Queue, parse_request
@@ -54,17 +55,18 @@ def fake_ports(home: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) 
     bus = FakeBus()
     variables = {"GENAIOPS_HOME": str(home), **environment}
     absent = cast("Any", None)
+    blobs = MemoryBlobStore(clock)
     ports = Ports(
         settings=settings.read(variables),
         clock=clock,
         bus=bus,
-        blobs=MemoryBlobStore(clock),
+        blobs=blobs,
         runner=absent,
         registry=absent,
         endpoints=absent,
         notifier=absent,
         pipelines=absent,
-        keys=absent,
+        keys=BlobKeys(blobs),
     )
     monkeypatch.setattr(bootstrap, "_ports", [ports])
     for name, value in variables.items():
