@@ -59,8 +59,8 @@ param functionsUrl string = ''
 
 // --- who is told ---
 
-@description('Mail addresses of alerts and the budget.')
-param alertMails array = []
+@description('Mail addresses of alerts and the budget, by commas.')
+param alertMails string = ''
 
 @description('What the group may cost a month, in the currency of the bill; 0: no budget.')
 param monthlyBudget int = 0
@@ -165,6 +165,7 @@ var names = {
 var allTags = union(tags, {
   'azd-env-name': environmentName
 })
+var mails = empty(alertMails) ? [] : split(alertMails, ',')
 var keyEncryptionKey = 'genaiops'
 var packages = 'packages'
 
@@ -469,7 +470,7 @@ module functions 'modules/function-app.bicep' = {
       GENAIOPS_SMTP: smtp
       GENAIOPS_SMTP_PASSWORD: contains(smtp, '@') ? '@Microsoft.KeyVault(VaultName=${vault.outputs.name};SecretName=smtp-password)' : ''
       GENAIOPS_WEBHOOK_URL: webhook ? '@Microsoft.KeyVault(VaultName=${vault.outputs.name};SecretName=webhook-url)' : ''
-      GENAIOPS_ALERT_MAIL: empty(smtp) && !communication ? '' : join(alertMails, ',')
+      GENAIOPS_ALERT_MAIL: empty(smtp) && !communication ? '' : alertMails
       GENAIOPS_SIGN_IN: empty(signInClientId) ? '' : 'entra'
     })
   }
@@ -491,7 +492,6 @@ module accessOthers 'modules/access-others.bicep' = {
     machineLearningName: machineLearning.outputs.name
     vaultName: vault.outputs.name
     imagesRegistryName: containerRegistry.outputs.name
-    functionAppName: functions.outputs.name
     openAiName: openAi ? model!.outputs.name : ''
   }
 }
@@ -515,7 +515,7 @@ module alerts 'modules/alerts.bicep' = {
     names: names
     location: location
     tags: allTags
-    mails: alertMails
+    mails: mails
     insightsId: monitoring.outputs.insightsId
     serviceBusId: serviceBus.outputs.id
     stuckAfterMinutes: stuckAfterMinutes
@@ -528,7 +528,7 @@ module budget 'modules/budget.bicep' = if (monthlyBudget > 0) {
     name: names.budget
     amount: monthlyBudget
     startDate: budgetStart
-    mails: alertMails
+    mails: mails
     actionGroupId: alerts.outputs.actionGroupId
   }
 }

@@ -142,6 +142,7 @@ resource onLines 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for rol
 
 resource onWorkspace 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in [
   'AzureML Data Scientist'
+  'Azure Machine Learning Workspace Connection Secrets Reader'
 ]: {
   name: guid(workspace.id, principalId, role)
   scope: workspace

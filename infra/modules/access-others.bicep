@@ -6,7 +6,7 @@ param workspacePrincipalId string
 @description('The identity of flows that are served on App Service; empty: none are.')
 param servedPrincipalId string
 
-@description('The identity of the pipelines that ask for chains and deploy the app.')
+@description('The identity of the pipelines that ask for chains. Who deploys the app and this is another one.')
 param pipelinesPrincipalId string
 
 @description('An Entra group that submits, watches and approves by the command line; empty: none.')
@@ -18,7 +18,6 @@ param dataAccountName string
 param machineLearningName string
 param vaultName string
 param imagesRegistryName string
-param functionAppName string
 
 @description('Azure OpenAI; empty: none.')
 param openAiName string
@@ -59,10 +58,6 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' existing = {
 
 resource images 'Microsoft.ContainerRegistry/registries@2023-07-01' existing = {
   name: imagesRegistryName
-}
-
-resource app 'Microsoft.Web/sites@2024-04-01' existing = {
-  name: functionAppName
 }
 
 resource openAi 'Microsoft.CognitiveServices/accounts@2024-10-01' existing = if (!empty(openAiName)) {
@@ -146,18 +141,6 @@ resource pipelinesOnChains 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 ]: {
   name: guid(data::blobs::chains.id, pipelinesPrincipalId, role)
   scope: data::blobs::chains
-  properties: {
-    principalId: pipelinesPrincipalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles[role])
-  }
-}]
-
-resource pipelinesOnApp 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in [
-  'Website Contributor'
-]: {
-  name: guid(app.id, pipelinesPrincipalId, role)
-  scope: app
   properties: {
     principalId: pipelinesPrincipalId
     principalType: 'ServicePrincipal'
