@@ -103,8 +103,8 @@ def _local(settings: Settings) -> Ports:
     from shared.adapters.local.clock import SystemClock
     from shared.adapters.local.endpoints.adapter import LocalEndpoints
     from shared.adapters.local.flow_runner import LocalFlowRunner
-    from shared.adapters.local.notifier import ConsoleNotifier
     from shared.adapters.local.registry import LocalRegistry
+    from shared.adapters.people import people_notifier
 
     make_home(settings)
     clock = SystemClock()
@@ -118,7 +118,7 @@ def _local(settings: Settings) -> Ports:
         runner=LocalFlowRunner(settings.home, calls_in_flight=settings.calls_in_flight),
         registry=LocalRegistry(blobs, clock),
         endpoints=LocalEndpoints(blobs, settings.home, settings.router_url),
-        notifier=ConsoleNotifier(blobs, sys.stdout),
+        notifier=people_notifier(settings, blobs, clock, sys.stdout),
         pipelines=AzureDevOpsPipelines(settings.people.azure_devops, identity, blobs, clock),
         keys=BlobKeys(blobs),
     )
@@ -135,7 +135,7 @@ def _azure(settings: Settings) -> Ports:
     from shared.adapters.azure_devops import AzureDevOpsPipelines
     from shared.adapters.blob_keys import BlobKeys
     from shared.adapters.local.clock import SystemClock
-    from shared.adapters.local.notifier import ConsoleNotifier
+    from shared.adapters.people import people_notifier
 
     azure = settings.azure
     assert azure is not None, "`settings.read` gives the azure profile its settings"
@@ -152,7 +152,7 @@ def _azure(settings: Settings) -> Ports:
         runner=AzureFlowRunner(workspace, blobs),
         registry=AzureRegistry(workspace, blobs, clock),
         endpoints=azure_endpoints(azure, identity, workspace, blobs, clock),
-        notifier=ConsoleNotifier(blobs, sys.stdout),
+        notifier=people_notifier(settings, blobs, clock, sys.stdout),
         pipelines=AzureDevOpsPipelines(settings.people.azure_devops, identity, blobs, clock),
         keys=WrappedKeys(blobs, wrapping_key, identity) if wrapping_key else BlobKeys(blobs),
     )
