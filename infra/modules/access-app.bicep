@@ -178,7 +178,7 @@ resource onVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for rol
 }]
 
 resource onKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in [
-  'Key Vault Crypto Service Encryption User'
+  'Key Vault Crypto User'
 ]: {
   name: guid(vault::key.id, principalId, role)
   scope: vault::key

@@ -264,7 +264,7 @@ class _Scope:
     def _get(self, of: Any, key: Any) -> Any:
         match of:
             case Made():
-                return _of_resource(of, key)
+                return of_running(of, key)
             case _Answers(of=outputs) if key == "outputs":
                 return outputs
             case list() if isinstance(key, int) and key < len(of):
@@ -325,7 +325,7 @@ def _guid(of: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, of))
 
 
-def _of_resource(of: Made, key: str) -> Any:
+def of_running(of: Made, key: str) -> Any:
     name = of.name.rpartition("/")[2]
     match key:
         case "id" | "name":
