@@ -6,6 +6,7 @@
 | `management/` | Azure Resource Manager and Azure ML, with the services behind them |
 | `azure_devops/` | Azure DevOps: tasks that wait, pull requests, runs |
 | `azurite/` | Azure Storage: Microsoft's emulator, as a process |
+| `mail/` | a mail server, Communication Services Email, a channel's webhook |
 | `key_vault.py` | the keys of an Azure Key Vault |
 | `identity.py` | the endpoint from which managed identities get tokens |
 | `application_insights.py` | the ingestion endpoint of Application Insights |

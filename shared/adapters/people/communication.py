@@ -2,7 +2,7 @@
 
 A letter's operation id follows from the letter, and the operation is looked for before it is begun: a letter that was
 handed over by a process that died then is not handed over again. The role that lets the app send is Communication and
-Email Service Owner. REST: https://learn.microsoft.com/rest/api/communication/email/email; SDK: azure-communication-email.
+Email Service Owner. REST: https://learn.microsoft.com/rest/api/communication/email/email.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ ASKS: Final = frozenset({NoticeKind.APPROVAL, NoticeKind.REMINDER})
 
 
 class Refused(BusinessFailure):
-    """This recipient can never be reached with this notice, whatever is tried again; others may be."""
+    """The recipient can never be reached with this notice, whatever is tried again; others may be."""
 
 
 @dataclass(frozen=True)

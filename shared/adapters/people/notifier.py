@@ -91,8 +91,9 @@ class PeopleNotifier:
             raise BusinessFailure("Nobody could be told: " + " ".join(dict.fromkeys(refusals)))
         if notice.kind in ASKS and not notice.open_link:
             log.warning(
-                "%s: none of the approvers can be told (%s): set GENAIOPS_MAIL_FROM with GENAIOPS_COMMUNICATION_ENDPOINT "
-                "or GENAIOPS_SMTP, and name approvers by their mail addresses; until then they answer with "
+                "%s: none of the approvers can be told (%s): set GENAIOPS_MAIL_FROM with "
+                "GENAIOPS_COMMUNICATION_ENDPOINT or GENAIOPS_SMTP, and "
+                "name approvers by their mail addresses; until then they answer with "
                 "`python -m genaiops approve %s`",
                 notice.key,
                 for_terminal(", ".join(notice.recipients)),
