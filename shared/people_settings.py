@@ -70,7 +70,7 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> PeopleSettings:
         smtp=checked(
             SMTP, r"smtps?://([^\s@/:]+@)?[^\s@/:]+(:[0-9]{1,5})?/?", "smtp://[user@]host[:port], or smtps://…"
         ),
-        smtp_password=variables.get(SMTP_PASSWORD, "") or None,
+        smtp_password=checked(SMTP_PASSWORD, r"(?s).+", "the password of the user in GENAIOPS_SMTP", secret=True),
         communication=checked(COMMUNICATION, r"https://[^\s/?#@]+/?", "https://<name>.communication.azure.com"),
         alert_mail=tuple(
             part.strip()
@@ -93,6 +93,14 @@ def _name_what_belongs_together(settings: PeopleSettings, wrong: list[str]) -> N
     ways = [name for name, value in ((SMTP, settings.smtp), (COMMUNICATION, settings.communication)) if value]
     if len(ways) > 1:
         wrong.append(f"{SMTP} and {COMMUNICATION} are both set; mail goes one way: remove one of them")
+    has_user = "@" in (settings.smtp or "")
+    if has_user and not settings.smtp_password:
+        wrong.append(f"{SMTP} names a user, but {SMTP_PASSWORD} is not set: it must be that user's password")
+    if settings.smtp_password and not has_user:
+        wrong.append(f"{SMTP_PASSWORD} is set, but {SMTP} names no user: it must be smtp://<user>@<host>")
+    port = re.search(r":([0-9]+)/?$", settings.smtp or "")
+    if port and not 1 <= int(port[1]) <= 65535:
+        wrong.append(f"{SMTP} names port {port[1]}; it must be from 1 to 65535")
     if settings.mail_from and not ways:
         wrong.append(f"{MAIL_FROM} is set, but neither {SMTP} nor {COMMUNICATION}: set one of them")
     if ways and not settings.mail_from:
