@@ -106,7 +106,8 @@ def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
 def test_the_settings_page_lists_exactly_the_variables_that_are_read() -> None:
     app_settings, queues = variables_of(SETTINGS_PAGE, "The app"), variables_of(SETTINGS_PAGE, "Queue names")
     azure, telemetry = variables_of(SETTINGS_PAGE, "Azure"), variables_of(SETTINGS_PAGE, "Telemetry")
-    assert {*app_settings, *azure, *telemetry, *queues} == known_variables()
+    people = variables_of(SETTINGS_PAGE, "People")
+    assert {*app_settings, *azure, *telemetry, *people, *queues} == known_variables()
     assert {name: cells[0].strip("`") for name, cells in queues.items()} == {
         settings.queue_variable(queue): queue.value for queue in Queue
     }
