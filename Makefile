@@ -9,7 +9,7 @@ ARGS   ?=
 # What a shell may have set for another project must not leak into this one.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: help demo start test check format lock docs chromium azurite clean
+.PHONY: help demo start test check format lock docs chromium azurite scanner clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -24,7 +24,7 @@ start: $(READY) ## the functions, the dashboard and the endpoints on this machin
 	@exec $(PYTHON) -m genaiops start $(ARGS)
 
 # -n auto: one worker a core, at most four: flows start processes of their own. loadgroup: tests that share a server stay together.
-test: check chromium azurite ## style, types, then the whole suite
+test: check chromium azurite scanner ## style, types, then the whole suite
 	$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 check: $(READY) ## style and types
@@ -50,6 +50,7 @@ lock: $(READY) ## pin every dependency: requirements.lock, and the others from i
 	  $(UV) $(COMPILE) $$part.in --constraint requirements.lock -o $$part.txt \
 	    --custom-compile-command "make lock  (the part of requirements.lock that images of served flows install)" || exit 1; \
 	done
+	$(UV) $(COMPILE) $(SCANNER).in $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' -o $(SCANNER).lock
 
 docs: $(READY) ## regenerate the pages that are made from the code
 	$(PYTHON) -m genaiops docs
@@ -77,8 +78,20 @@ azurite: ## install the blob service for the tests from npm, else say that its t
 	    || { echo 'Azurite could not be installed: the tests of the blob adapter will not run.' >&2; rm -rf $(AZURITE)/node_modules; }; \
 	fi
 
+SCANNER := tests/infra/scanner
+SCANNED_BY := .venv-scan
+# In an environment of its own: what it pins is not what the product needs.
+scanner: $(READY) ## install the security scanner of infra/, else say that its test will fail
+	@if ! cmp -s $(SCANNER).lock $(SCANNED_BY)/.installed.lock; then \
+	  echo 'Installing the security scanner of infra/'; \
+	  rm -rf $(SCANNED_BY) && $(PYTHON) -m venv --without-pip $(SCANNED_BY) && UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes \
+	    --python $(SCANNED_BY)/bin/python $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"} $(SCANNER).lock \
+	    && cp $(SCANNER).lock $(SCANNED_BY)/.installed.lock \
+	    || { echo 'The scanner could not be installed: tests/infra/test_security_scan.py will fail.' >&2; rm -rf $(SCANNED_BY); }; \
+	fi
+
 clean: ## remove .venv and caches; what chains have left in .genaiops stays
-	rm -rf .venv $(AZURITE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(SCANNED_BY) $(AZURITE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A Python counts only if it runs, is 3.11 or 3.12 and can make environments: shims and Debian's bare python3 may not.

@@ -289,10 +289,10 @@ class _Scope:
                 }
             case "utcNow", ["yyyy-MM-01"]:
                 return "2030-01-01"
-            case ("guid" | "uniqueString"), _:
+            case (("guid" | "uniqueString"), _):
                 identifier = _guid("|".join(map(str, arguments)))
                 return identifier if name == "guid" else identifier.replace("-", "")[:13]
-            case ("subscriptionResourceId" | "resourceId"), [kind, identifier]:
+            case (("subscriptionResourceId" | "resourceId"), [kind, identifier]):
                 above = GROUP_ID if name == "resourceId" else f"/subscriptions/{SUBSCRIPTION}"
                 return f"{above}/providers/{kind}/{identifier}"
             case "listKeys", [_, _]:
@@ -345,7 +345,9 @@ _OF_RUNNING: Final[dict[str, Any]] = {
     "Microsoft.Storage/storageAccounts": lambda name: {
         "primaryEndpoints": {kind: f"https://{name}.{kind}.core.windows.net/" for kind in ("blob", "queue")}
     },
-    "Microsoft.ServiceBus/namespaces": lambda name: {"serviceBusEndpoint": f"https://{name}.servicebus.windows.net:443/"},
+    "Microsoft.ServiceBus/namespaces": lambda name: {
+        "serviceBusEndpoint": f"https://{name}.servicebus.windows.net:443/"
+    },
     "Microsoft.KeyVault/vaults": lambda name: {"vaultUri": f"https://{name}.vault.azure.net/"},
     "Microsoft.ContainerRegistry/registries": lambda name: {"loginServer": f"{name}.azurecr.io"},
     "Microsoft.Insights/components": lambda name: {

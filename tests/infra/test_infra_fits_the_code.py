@@ -62,7 +62,9 @@ def test_the_settings_are_what_the_parameters_say():
 
 
 def test_mail_goes_by_smtp_with_its_password_from_the_vault():
-    values = app_settings(deployment(smtp="smtp://bot@mail.example.com", mailFrom="bot@example.com", alertMails="a@b.c"))
+    values = app_settings(
+        deployment(smtp="smtp://bot@mail.example.com", mailFrom="bot@example.com", alertMails="a@b.c")
+    )
     assert values["GENAIOPS_SMTP_PASSWORD"].startswith("@Microsoft.KeyVault(")
     assert read(as_the_app_sees_it(values)).people.smtp_password == "secret"
 
@@ -106,7 +108,9 @@ def test_the_host_has_what_host_json_needs():
 
 def test_run_events_are_delivered_to_their_queue_as_the_topic():
     made = everything()
-    (runs,) = [one for one in made.of("Microsoft.EventGrid/systemTopics/eventSubscriptions") if one.symbol == "runChanges"]
+    (runs,) = [
+        one for one in made.of("Microsoft.EventGrid/systemTopics/eventSubscriptions") if one.symbol == "runChanges"
+    ]
     delivery = runs.properties["deliveryWithResourceIdentity"]
     assert delivery["destination"]["properties"]["resourceId"].endswith("/queues/run-events")
     types = runs.properties["filter"]["includedEventTypes"]
@@ -147,20 +151,34 @@ def test_the_parameter_files_deploy(name: str):
 def test_azds_parameters_are_the_templates():
     given = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
     texts = {name: re.sub(r"\$\{\w+=?(.*)\}", r"\1", one["value"]) for name, one in given.items()}
-    typed = {name: json.loads(text) if text in ("true", "false") or text.isdigit() else text for name, text in texts.items()}
+    typed = {
+        name: json.loads(text) if text in ("true", "false") or text.isdigit() else text for name, text in texts.items()
+    }
     made = expand(INFRA / "main.bicep", {**typed, "environmentName": "dev", "location": "westeurope"})
     assert queue_differences(made) == []
 
 
 SPOILT = [
     ("main.bicep", "'run-events'", "'runevents'", queue_differences, "run-events"),
-    ("main.bicep", "GENAIOPS_QUEUE_REPORTING: ", "GENAIOPS_QUEUE_REPORTS: ", queue_differences, "GENAIOPS_QUEUE_REPORTING"),
+    (
+        "main.bicep",
+        "GENAIOPS_QUEUE_REPORTING: ",
+        "GENAIOPS_QUEUE_REPORTS: ",
+        queue_differences,
+        "GENAIOPS_QUEUE_REPORTING",
+    ),
     ("main.bicep", "      queues.GENAIOPS_QUEUE_CHAIN_EVENTS\n", "", queue_differences, "requiresSession"),
     ("modules/service-bus.bicep", "'PT10M'", "'PT1M'", queue_differences, "duplicate"),
     ("modules/service-bus.bicep", "'P7D'", "'P14D'", queue_differences, "live longer"),
     ("main.bicep", "maxDeliveryCount int = 5", "maxDeliveryCount int = 3", queue_differences, "maxDeliveryCount"),
     ("main.bicep", "GENAIOPS_CELLS_IN_FLIGHT:", "GENAIOPS_CELLS:", setting_differences, "GENAIOPS_CELLS"),
-    ("main.bicep", "GENAIOPS_ML_WORKSPACE: machineLearning.outputs.name\n      ", "", setting_differences, "GENAIOPS_ML_WORKSPACE"),
+    (
+        "main.bicep",
+        "GENAIOPS_ML_WORKSPACE: machineLearning.outputs.name\n      ",
+        "",
+        setting_differences,
+        "GENAIOPS_ML_WORKSPACE",
+    ),
     ("main.bicep", "'entra'", "'google'", setting_differences, "GENAIOPS_SIGN_IN"),
     ("modules/alerts.bicep", "genaiops.chains.oldest", "genaiops.oldest", alert_differences, "genaiops.oldest"),
     ("modules/access-app.bicep", "  'Azure Service Bus Data Receiver'\n", "", None, "Azure Service Bus Data Receiver"),
@@ -168,7 +186,9 @@ SPOILT = [
 ]
 
 
-@pytest.mark.parametrize(("file", "old", "new", "compare", "named"), SPOILT, ids=[f"{row[0]}: {row[4]}" for row in SPOILT])
+@pytest.mark.parametrize(
+    ("file", "old", "new", "compare", "named"), SPOILT, ids=[f"{row[0]}: {row[4]}" for row in SPOILT]
+)
 def test_a_difference_on_the_side_of_infra_is_found(tmp_path: Path, file: str, old: str, new: str, compare, named: str):
     infra = spoilt(tmp_path, file, old, new)
     compare = compare or (lambda made: documented_roles.differences(role_assignments(made)))

@@ -127,7 +127,9 @@ def queue_differences(of: Deployment, names: Mapping[Queue, str] | None = None) 
             continue
         expected = QueueConfig(name, sessions=queue is Queue.CHAIN_EVENTS)
         found += [f"{name}: {text}" for text in _of_queue(queues[name].properties, expected)]
-    found += [f"infra/ makes the queue {name}, which the code does not know" for name in set(queues) - set(names.values())]
+    found += [
+        f"infra/ makes the queue {name}, which the code does not know" for name in set(queues) - set(names.values())
+    ]
     deliveries = {one.properties["maxDeliveryCount"] for one in queues.values()}
     if deliveries != {int(values.get("GENAIOPS_MAX_DELIVERY_COUNT", "0"))}:
         found.append(f"GENAIOPS_MAX_DELIVERY_COUNT is not what the queues have: {deliveries}")
@@ -171,7 +173,9 @@ def setting_differences(of: Deployment) -> list[str]:
         settings.read(environment)
     except settings.InvalidSettings as error:
         return [str(error)]
-    found = [f"the code reads {name}, which infra/ does not set" for name in environment.asked - set(values) - set(LEFT_OUT)]
+    found = [
+        f"the code reads {name}, which infra/ does not set" for name in environment.asked - set(values) - set(LEFT_OUT)
+    ]
     unread = set(values) - environment.asked - set(PLATFORM)
     found += [f"infra/ sets {name}, which neither code nor platform reads" for name in unread]
     found += [f"{name} is left out, but nothing reads it" for name in set(LEFT_OUT) - environment.asked]
@@ -184,7 +188,13 @@ def containers_in_code() -> set[str]:
     names: set[str] = set()
     for path in (ROOT / "shared").rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+            target = (
+                node.target
+                if isinstance(node, ast.AnnAssign)
+                else node.targets[0]
+                if isinstance(node, ast.Assign)
+                else None
+            )
             value = getattr(node, "value", None)
             if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
                 if "CONTAINER" in target.id or target.id in ("DATASETS", "LOGS"):
@@ -200,9 +210,13 @@ def alert_differences(of: Deployment) -> list[str]:
         query = rule.properties["criteria"]["allOf"][0]["query"]
         names = re.findall(r'name == "([^"]+)"', query)
         watched |= set(names)
-        found += [f"{rule.body['name']} asks for {name}, which nothing emits" for name in names if name not in set(Metric)]
+        found += [
+            f"{rule.body['name']} asks for {name}, which nothing emits" for name in names if name not in set(Metric)
+        ]
         attributes = re.findall(r"customDimensions\.(\w+)", query)
-        found += [f"{rule.body['name']} asks for the attribute {name}" for name in attributes if name not in set(Attribute)]
+        found += [
+            f"{rule.body['name']} asks for the attribute {name}" for name in attributes if name not in set(Attribute)
+        ]
         if rule.properties["criteria"]["allOf"][0]["metricMeasureColumn"] not in re.findall(r"summarize (\w+)", query):
             found.append(f"{rule.body['name']} measures a column that its query does not make")
     needed = {Metric.DEAD_LETTERS, Metric.OLDEST_STEP, Metric.RUNS, Metric.FAILURES}
