@@ -1,8 +1,8 @@
 """Subscribe the function app to uploads of datasets (infra/datasets.bicep), as soon as it has loaded its blob trigger.
 
-azd runs this after it has deployed the code, and so may a pipeline: `python3 infra/hooks/subscribe_datasets.py`. It reads
-AZURE_RESOURCE_GROUP, FUNCTION_APP and DATASETS_TOPIC, and works with the Azure CLI's login. The trigger's key passes
-through neither this process nor its output: Resource Manager fills it in. Running it again changes nothing.
+azd runs this after it has deployed the code, and so may a pipeline: `python3 infra/hooks/subscribe_datasets.py`. It
+reads AZURE_RESOURCE_GROUP, FUNCTION_APP and DATASETS_TOPIC, and works with the Azure CLI's login. The trigger's key
+passes through neither this process nor its output: Resource Manager fills it in. Running it again changes nothing.
 """
 
 from __future__ import annotations

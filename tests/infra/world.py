@@ -196,9 +196,10 @@ def containers_in_code() -> set[str]:
                 else None
             )
             value = getattr(node, "value", None)
-            if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
-                if "CONTAINER" in target.id or target.id in ("DATASETS", "LOGS"):
-                    names.add(value.value)
+            if not (isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str)):
+                continue
+            if "CONTAINER" in target.id or target.id in ("DATASETS", "LOGS"):
+                names.add(value.value)
     return names
 
 
