@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -29,8 +30,9 @@ def findings(infra: Path) -> set[str]:
     if not PROGRAM.is_file():
         raise ScanError("The security scanner is not installed: `make scanner` (it needs the package index once)")
     command = [str(PROGRAM), "--directory", str(infra), "--framework", "bicep", "--skip-download", "--output", "json"]
-    surroundings = {"PATH": os.defpath, "HOME": str(infra.parent), "LOG_LEVEL": "WARNING"}
-    done = subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=120, check=False)
+    with tempfile.TemporaryDirectory() as home:  # it keeps the tables of its parser there
+        surroundings = {"PATH": os.defpath, "HOME": home, "LOG_LEVEL": "WARNING"}
+        done = subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=120, check=False)
     try:
         answer = json.loads(done.stdout)
         results, summary = answer["results"], answer["summary"]
