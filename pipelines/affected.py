@@ -129,7 +129,7 @@ def _deploys_itself(use_case: str, environment: str) -> bool:
     from shared.use_case.load import InvalidUseCase, load
 
     try:
-        deployment = load(ROOT / "flows" / use_case, environment, ROOT / "data").deployment
+        deployment = load(ROOT / "flows" / use_case, environment, data=ROOT / "data").deployment
     except InvalidUseCase:
         return False  # the next step tells what is wrong
     return deployment is not None and deployment.after_ci

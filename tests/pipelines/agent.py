@@ -69,6 +69,8 @@ class Agent:
             "stand-in.artifacts": "artifacts",
             "stand-in.cache": "cache",
         }.items():
+            if not name.startswith("stand-in."):  # the service's; the agent's own folders are new for every job
+                shutil.rmtree(self.folder / place, ignore_errors=True)
             (self.folder / place).mkdir(parents=True, exist_ok=True)
             self.variables[name] = str(self.folder / place)
         self.variables |= {"Agent.OS": "Linux", "System.DefaultWorkingDirectory": str(self.checkout)}
@@ -203,7 +205,7 @@ class Agent:
             kept.append((path, exact))
 
 
-def machine(checkout: Path) -> dict[str, str]:
+def machine() -> dict[str, str]:
     """The environment of an agent's machine: nothing of the tests' own, and the stand-ins first on its path."""
     keep = {
         name: os.environ[name]
