@@ -23,16 +23,17 @@ text, so that `visible`, through which channels pass everything, leaves it alone
 # What has a meaning within a line, and what has one at its beginning (https://spec.commonmark.org/0.31.2/): no more, so
 # that the text can be read as it is, too, in a mail's plain part or on a console. An underscore within a word has none.
 # Numeric entities would not do: `&#35;` holds `#35`, of which Azure DevOps makes a link to a work item.
-_INLINE: Final = re.compile(r"[\\`*\[\]#|~$]|(?<![^\W_])_|_(?![^\W_])|:(?=[\w+-]+:)")
+_INLINE: Final = re.compile(r"[\\`*\[\]#|~$]|(?<![^\W_])_|_(?![^\W_])|:(?=[A-Za-z+-][\w+-]*:)")
 _AT_BEGINNING: Final = re.compile(r"^([-+=:]|\d+(?=[.)](?:\s|$)))")
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 # Azure DevOps looks for these in what a reader sees as well, where no backslash is left: work items and pull requests
 # (https://learn.microsoft.com/azure/devops/project/wiki/markdown-guidance#link-to-work-items), mentions, and addresses,
-# those without a scheme by their last part.
+# those without a scheme by their last part. Names of Python files stay such that they can be copied.
 _TOP_LEVEL: Final = "com|net|org|edu|gov|info|biz|pro|web|name|shop|app|dev|cloud|online|site|xyz|top|link|live|zip"
+_LAST_PART: Final = rf"(?!py(?![a-z0-9]))(?:{_TOP_LEVEL}|xn--[\w-]+|[^\W\d_]{{2}})(?![a-z0-9])"
 _LINKING: Final = re.compile(
-    rf"(?<=[#!@])(?=\S)|(?<=:)(?=/)|(?<=www\.)(?=\S)|(?<=\.)(?=(?:{_TOP_LEVEL}|xn--[\w-]+|[^\W\d_]{{2}})(?!\w))",
+    rf"(?<=[#!@])(?=\S)|(?<=:)(?=/)|(?<=www\.)(?=\S)|(?<=\.)(?={_LAST_PART})",
     re.IGNORECASE,
 )
 

@@ -77,6 +77,7 @@ def test_a_text_in_the_middle_of_a_list_makes_nothing_else(text: str) -> None:
 
 
 @given(hostile)
+@example("evil.example.com²")
 def test_no_text_is_a_mention_a_work_item_a_pull_request_or_an_address(text: str) -> None:
     markdown = escaped(text)
     assert not LINKS.search(markdown)
