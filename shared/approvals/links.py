@@ -54,6 +54,11 @@ def link_for(ports: Ports, chain: Chain, approver: str) -> str:
     return f"{ports.settings.functions_url}/api/approvals/{token_for(ports, chain, approver)}"
 
 
+def open_link_for(ports: Ports, chain: Chain) -> str:
+    """The page for whoever is signed in and is an approver, which many may see; empty where nobody signs in."""
+    return f"{ports.settings.functions_url}/api/approvals/{chain.id}" if ports.settings.people.sign_in else ""
+
+
 def token_for(ports: Ports, chain: Chain, approver: str) -> str:
     """The link's last part. Raises BusinessFailure as `link_for` does."""
     approval = approval_of(chain)
