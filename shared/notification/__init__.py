@@ -10,4 +10,6 @@
     sections.py        parts of which those are made
     figures.py         the evidence as tables and differences
     markdown.py        data in Markdown that stays data
+
+Nothing here speaks to the world: the ports `Notifier` and `Pipelines` do.
 """
