@@ -107,11 +107,12 @@ def _base(options: argparse.Namespace, git: Git) -> str | None:
     commits: what the last successful run on the branch has looked at is the base, if it is still in the history.
     """
     if options.kind != "pr" and options.looked_at is not None and options.looked_at.is_file():
-        last = options.looked_at.read_text().strip()
+        last: str = options.looked_at.read_text().strip()
         known = re.fullmatch(r"[0-9a-f]{40,64}", last) is not None  # and so no option of git
         if known and last != git("rev-parse", "HEAD") and git.succeeds("merge-base", "--is-ancestor", last, "HEAD"):
             return last
-    return git("rev-parse", "HEAD^1") if git.succeeds("rev-parse", "--verify", "--quiet", "HEAD^1") else None
+    has_parent = git.succeeds("rev-parse", "--verify", "--quiet", "HEAD^1")
+    return git("rev-parse", "HEAD^1") if has_parent else None
 
 
 def _environment(use_case: str, options: argparse.Namespace) -> str | None:

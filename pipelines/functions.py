@@ -10,7 +10,7 @@ def names() -> list[str]:
     os.environ["GENAIOPS_PROFILE"] = "local"  # which needs no settings
     import function_app
 
-    return sorted(function.get_function_name() for function in function_app.app.get_functions())
+    return sorted(str(function.get_function_name()) for function in function_app.app.get_functions())
 
 
 if __name__ == "__main__":
