@@ -19,6 +19,8 @@ COMMUNICATION: Final = "GENAIOPS_COMMUNICATION_ENDPOINT"
 ALERT_MAIL: Final = "GENAIOPS_ALERT_MAIL"
 WEBHOOK: Final = "GENAIOPS_WEBHOOK_URL"
 SIGN_IN: Final = "GENAIOPS_SIGN_IN"
+PLATFORM_SIGN_IN: Final = "WEBSITE_AUTH_ENABLED"
+"""Set by App Service alone: https://learn.microsoft.com/azure/app-service/reference-app-settings"""
 MAIL_ADDRESS: Final = r"[^@\s,;<>\"]+@[A-Za-z0-9.-]+"
 
 
@@ -42,6 +44,8 @@ class PeopleSettings:
     """Address that takes cards: a Teams workflow. Whoever knows it can post there."""
     sign_in: bool = False
     """Whether the platform signs people in before the approval page (App Service authentication with Entra ID)."""
+    platform_signs_in: bool = False
+    """Whether the platform says that its authentication is on: only then are its headers nobody else's."""
 
 
 def read(variables: Mapping[str, str], wrong: list[str]) -> PeopleSettings:
@@ -79,6 +83,7 @@ def read(variables: Mapping[str, str], wrong: list[str]) -> PeopleSettings:
         ),
         webhook=checked(WEBHOOK, r"https://[^\s#@]+", "the https address of a workflow", secret=True),
         sign_in=checked(SIGN_IN, "entra", "entra, or nothing") == "entra",
+        platform_signs_in=variables.get(PLATFORM_SIGN_IN, "").strip().lower() == "true",
     )
     _name_what_belongs_together(settings, wrong)
     return settings

@@ -1,7 +1,9 @@
 """What an approval event means for a chain: who may answer, which answer counts, what silence means. Pure.
 
-Only a chain that waits for an approval takes one: after a decision, a time-out, a cancellation or a failure every
-answer is too late, and says so.
+Approvals of different people are counted until there are as many as are required; one rejection decides at once.
+Whoever asked for the chain may reject it, and approve it only where the use case says so. Only a chain that waits for
+an approval takes an answer: after a decision, a time-out, a cancellation or a failure every answer is too late, and
+says so.
 """
 
 from __future__ import annotations
@@ -13,8 +15,49 @@ from shared.chain.messages import (
     RemindApprovers,
     Verdict,
 )
-from shared.chain.state import ApprovalState, ChainStatus
-from shared.chain.walk import Walk
+from shared.chain.state import ApprovalState, Chain, ChainStatus, GivenApproval
+from shared.chain.walk import Walk, counted
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names are one person's: mail addresses and sign-in names are written in any case."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def is_requester(chain: Chain, *names: str | None) -> bool:
+    """Whether one of these names is that of whoever asked for the chain."""
+    requester = chain.request.requester
+    return requester is not None and any(name is not None and same_person(name, requester) for name in names)
+
+
+def may_approve(chain: Chain, *names: str | None) -> bool:
+    """Whether the person with these names may approve, beside reject."""
+    approval = chain.approval
+    return (approval is not None and approval.requester_may_approve) or not is_requester(chain, *names)
+
+
+def refuses_everybody(
+    approvers: tuple[str, ...], groups: int, required: int, requester: str | None, *, requester_may_approve: bool
+) -> str:
+    """Why these approvers could never approve a chain of this requester; empty where they could.
+
+    Args:
+        approvers: the people, without groups.
+        groups: the number of groups, where their members sign in; a group of which only the address is known is one of
+            the people.
+        required: the number of approvals.
+        requester: who asked for the chain.
+        requester_may_approve: whether that person counts.
+    """
+    others = {person.strip().casefold() for person in approvers}
+    if requester is not None and not requester_may_approve:
+        others.discard(requester.strip().casefold())
+    if groups or len(others) >= required:
+        return ""
+    needed = f"it needs {counted(required, 'approval')}" + (" of different people" if required > 1 else "")
+    if len(others) == len({person.strip().casefold() for person in approvers}):
+        return f"{needed}, and only {len(others)} can give one"
+    return f"{needed}, and {requester}, who asked for it, may not give one: {len(others) or 'nobody'} else can"
 
 
 class ApprovalRules(Walk):
@@ -47,8 +90,26 @@ class ApprovalRules(Walk):
             return f"the answer came after the deadline, {approval.deadline:%Y-%m-%d %H:%M} UTC"
         if event.approver not in approval.approvers:
             return f"{event.approver} is not an approver of this chain"
-        self.decided(event.verdict, event.approver, event.comment)
+        person = event.signed_in or event.approver
+        if event.verdict is Verdict.REJECTED:
+            self.decided(Verdict.REJECTED, person, event.comment)
+            return ""
+        if not may_approve(self.chain, event.approver, event.signed_in):
+            return f"{person} asked for this chain and may not approve it"
+        if any(same_person(person, given.person) for given in approval.given):
+            return f"{person} has approved already; approvals of {approval.required} different people are needed"
+        self.approved(GivenApproval(person=person, at=event.at, comment=event.comment))
         return ""
+
+    def approved(self, given: GivenApproval) -> None:
+        """One more approval: the last one decides."""
+        approval = self.approval.model_copy(update={"given": (*self.approval.given, given)})
+        self.set(approval=approval)
+        if approval.required > 1:
+            said = f": {given.comment}" if given.comment else ""
+            self.log(f"{len(approval.given)} of {approval.required} approvals: {given.person}{said}")
+        if len(approval.given) >= approval.required:
+            self.decided(Verdict.APPROVED, " and ".join(one.person for one in approval.given), given.comment)
 
     def remind(self, event: ApprovalReminderDue) -> str:
         if refusal := self.waits_for_nobody():
@@ -81,8 +142,8 @@ class ApprovalRules(Walk):
             self.end_step(f"approved by {by}{said}")
         elif by == "timeout":
             minutes = (self.approval.deadline - self.approval.requested_at).total_seconds() / 60
-            self.fail_step(
-                f"Nobody answered within {minutes:g} minutes, which counts as a rejection.", ChainStatus.REJECTED
-            )
+            given = len(self.approval.given)
+            came = f"Only {given} of {self.approval.required} approvals came" if given else "Nobody answered"
+            self.fail_step(f"{came} within {minutes:g} minutes, which counts as a rejection.", ChainStatus.REJECTED)
         else:
             self.fail_step(f"Rejected by {by}{said}", ChainStatus.REJECTED)

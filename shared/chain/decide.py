@@ -9,8 +9,8 @@ The rules:
 3. An answer whose cause the chain does not await is stale: it changes nothing. So is every event after the end.
 4. The first failure fixes the outcome and its reason. Steps that close (cancellation, report, comment, rollback,
    publishing, alert, result) still run; a failure among those is logged and changes nothing.
-5. While the chain waits for approval, the first answer of an approver to the evidence at hand decides; a time-out is a
-   rejection (`approving.py`).
+5. While the chain waits for approval, the answers of approvers to the evidence at hand count: one rejection decides,
+   and so do as many approvals of different people as are required. A time-out is a rejection (`approving.py`).
 6. A cancellation or a newer chain stops what is under way; while an endpoint is being changed, a cancellation waits for
    the answer and then rolls back. A chain is superseded only before its approval.
 7. Times come from events alone.
@@ -167,7 +167,8 @@ class _Answering(ApprovalRules):
                 known = "registered" if event.created else "was registered before with the same content"
                 self.end_step(f"{event.flow.name} version {event.flow.version} {known}")
             case ApprovalRequested():
-                self.log(f"Approval was requested from {', '.join(self.approval.approvers)}.")
+                needed = f" {self.approval.required} approvals are needed." if self.approval.required > 1 else ""
+                self.log(f"Approval was requested from {', '.join(self.approval.approvers)}.{needed}")
             case ApprovalAnswered():
                 return self.approval_answered(event)
             case ApprovalReminderDue():

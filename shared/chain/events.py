@@ -154,7 +154,7 @@ class Verdict(StrEnum):
 
 
 class ApprovalAnswered(Event):
-    """An approver answered; the first answer to the evidence at hand decides."""
+    """An approver answered: one rejection decides, and so does the last approval that is required."""
 
     type: Literal["ApprovalAnswered"] = "ApprovalAnswered"
     approver: Annotated[str, Field(min_length=1, max_length=200)]

@@ -146,7 +146,7 @@ class ApprovalState(_State):
     reminded: bool = False
     verdict: Verdict | None = None
     decided_by: str | None = None
-    """An approver, or `timeout`."""
+    """Who rejected it, everybody who approved it (joined by `and`), or `timeout`."""
     decided_at: AwareDatetime | None = None
     comment: str = ""
 

@@ -112,7 +112,13 @@ class Walk:
         self.set(
             status=ChainStatus.AWAITING_APPROVAL,
             approval=ApprovalState(
-                evidence=evidence, approvers=terms.approvers, requested_at=self.at, deadline=deadline
+                evidence=evidence,
+                approvers=terms.approvers,
+                required=terms.required,
+                groups=terms.groups,
+                requester_may_approve=terms.requester_may_approve,
+                requested_at=self.at,
+                deadline=deadline,
             ),
         )
         self.order(RULES[Step.APPROVAL].orders)

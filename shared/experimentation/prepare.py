@@ -16,8 +16,10 @@ from typing import BinaryIO, Final
 from shared import chain_store, model_connections
 from shared.answers import answer_to
 from shared.assets import AssetRef
+from shared.chain.approving import refuses_everybody
 from shared.chain.messages import ApprovalTerms, ChainKind, ChainPrepared, DatasetUpload, PrepareChain
-from shared.chain.state import Chain
+from shared.chain.plans import PLANS
+from shared.chain.state import Chain, Step
 from shared.datasets.uploads import DATASETS, LOGS
 from shared.digests import json_digest
 from shared.errors import BusinessFailure, Conflict, NotFound
@@ -92,14 +94,16 @@ def _answer(ports: Ports, chain: Chain, command: PrepareChain, prepared: Prepare
     """The answer follows from what is frozen, whoever froze it."""
     use_case = opened.open_use_case(ports, prepared.bundle, prepared.use_case, prepared.environment)
     release = chain.request.kind is ChainKind.CD
+    deploys = release or (use_case.deployment is not None and use_case.deployment.after_ci)
+    asks = deploys and Step.APPROVAL in PLANS[chain.request.kind]
     return ChainPrepared(
         **answer_to(ports, command),
         bundle=prepared.bundle,
         cells=len(prepared.cells),
         cells_in_flight=ports.settings.cells_in_flight,
         has_gates=bool(use_case.gates.checks) and not release,
-        deploys=release or (use_case.deployment is not None and use_case.deployment.after_ci),
-        approval=_terms(use_case),
+        deploys=deploys,
+        approval=_terms(ports, chain, use_case, asks=asks),
         evidence=evidence,
         notes=prepared.notes,
         flow=prepared.flow,
@@ -203,10 +207,28 @@ def _take_over_report(ports: Ports, chain: Chain, asset: Asset) -> str:
     return evidence
 
 
-def _terms(use_case: UseCase) -> ApprovalTerms:
-    approval = use_case.approval
+def _terms(ports: Ports, chain: Chain, use_case: UseCase, *, asks: bool) -> ApprovalTerms:
+    """Who approves. Raises BusinessFailure where nobody could, which nobody should learn after an hour's wait."""
+    approval, requester = use_case.approval, chain.request.requester
+    # Only by sign-in are the members of a group told apart: without it, its address is one approver.
+    signed_in = approval.groups if ports.settings.people.sign_in else {}
+    refusal = refuses_everybody(
+        tuple(name for name in approval.approvers if name not in signed_in),
+        len(signed_in),
+        approval.required,
+        requester,
+        requester_may_approve=approval.requester_may_approve,
+    )
+    if asks and refusal:
+        raise BusinessFailure(
+            f"Nobody could approve this chain: {refusal}. Name further people in `approval.approvers` of "
+            "experiment.yaml, lower `required`, or set `requester_may_approve: true`."
+        )
     return ApprovalTerms(
         approvers=approval.approvers,
         timeout_minutes=float(approval.timeout_minutes),
         reminder_minutes=float(approval.reminder_minutes),
+        required=approval.required,
+        groups=dict(approval.groups),
+        requester_may_approve=approval.requester_may_approve,
     )

@@ -132,12 +132,19 @@ class Block:
         """A list of different texts."""
         found: list[str] = []
         for item in self.child(key).items():
-            if not isinstance(item.value, str) or not 0 < len(item.value.strip()) <= most:
-                item.problem(f"is {str(item.value)[:80]!r}; expected a text of 1 to {most:,} characters")
-            elif not item.value.isprintable():
-                item.problem(f"is {item.value[:80]!r}; expected a text in one line, without control characters")
-            elif item.value in found:
-                item.problem(f"{item.value!r} is there twice; remove one")
-            else:
-                found.append(item.value)
+            value = item.one_line(most)
+            if value is not None and value in found:
+                item.problem(f"{value!r} is there twice; remove one")
+            elif value is not None:
+                found.append(value)
         return tuple(found)
+
+    def one_line(self, most: int = 200) -> str | None:
+        """The block's own value, a text in one line; None after a problem."""
+        if not isinstance(self.value, str) or not 0 < len(self.value.strip()) <= most:
+            self.problem(f"is {str(self.value)[:80]!r}; expected a text of 1 to {most:,} characters")
+        elif not self.value.isprintable():
+            self.problem(f"is {self.value[:80]!r}; expected a text in one line, without control characters")
+        else:
+            return self.value
+        return None

@@ -72,6 +72,13 @@ class Approval:
     """Who approves a deployment."""
 
     approvers: tuple[str, ...] = ("approver",)
+    """Mail addresses, or names that no mail reaches; of a group its address."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Of those approvers that are groups: mail address → object id in Entra ID."""
+    required: int = 1
+    """Approvals of different people that are needed."""
+    requester_may_approve: bool = False
+    """Whether who asks for a chain may approve it."""
     timeout_minutes: float = 60
     reminder_minutes: float = 30
 

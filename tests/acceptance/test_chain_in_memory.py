@@ -42,6 +42,17 @@ def test_a_ci_chain_registers_deploys_and_tells_whoever_asked(world):
     assert world.dead_letters() == []
 
 
+def test_a_chain_that_nobody_but_its_requester_could_approve_fails_before_anything_is_run(world):
+    chain_id = world.request(requester="ADA")
+    world.pump()
+    chain = world.chain(chain_id)
+    assert chain.status is ChainStatus.FAILED
+    assert chain.reason.startswith("Nobody could approve this chain: it needs 1 approval, and ADA, who asked for it,")
+    assert "`approval.approvers`" in chain.reason
+    assert chain.progress.cells == 0
+    assert world.notifier.of_kind(NoticeKind.APPROVAL) == []
+
+
 def test_the_second_version_gets_its_share_beside_the_first(world):
     world.request()
     world.pump()

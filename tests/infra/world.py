@@ -62,6 +62,7 @@ LEFT_OUT: Final = {
     "GENAIOPS_STAND_IN_PORT": "of the embedded host",
     "GENAIOPS_BUS": "of the embedded host",
     "WEBSITE_HOSTNAME": "the platform sets it",
+    "WEBSITE_AUTH_ENABLED": "the platform sets it",
     "ServiceBus": "read to refuse a key in it",
     "AzureWebJobsServiceBus": "read to refuse a key in it",
     "Storage": "read to refuse a key in it",

@@ -47,6 +47,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
         approvers=st.just(("ada", "ben")),
         timeout_minutes=st.just(60.0),
         reminder_minutes=st.sampled_from([0.0, 30.0]),
+        required=st.integers(1, 2),
     ),
     "evidence": DIGESTS,
     "flow": ASSETS,
@@ -103,7 +104,8 @@ def any_outside_event(draw: st.DrawFn, at: datetime) -> Event:
     if event is ApprovalAnswered:
         return ApprovalAnswered(
             **common,
-            approver=draw(st.sampled_from(["ada", "eve"])),
+            approver=draw(st.sampled_from(["ada", "ben", "eve"])),
+            signed_in=draw(st.sampled_from([None, "ADA", "ben"])),
             verdict=draw(st.sampled_from(Verdict)),
             evidence=draw(DIGESTS),
         )

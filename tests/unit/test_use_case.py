@@ -38,6 +38,20 @@ def test_a_valid_folder_becomes_values_that_need_no_further_checks(folder: Path)
     assert use_case.reuse is Reuse.LINES
 
 
+def test_approvers_are_people_and_groups_of_whom_several_may_be_needed(folder: Path) -> None:
+    change(
+        folder,
+        "experiment.yaml",
+        "  approvers: [ann@example.org]\n",
+        "  approvers:\n  - ann@example.org\n  - {group: 3F2A9C41-0000-4000-8000-00000000AA01, mail: team@example.org}\n"
+        "  required: 3\n  requester_may_approve: true\n",
+    )
+    approval = load(folder, "dev", data=folder.parents[1] / "data").approval
+    assert approval.approvers == ("ann@example.org", "team@example.org")
+    assert approval.groups == {"team@example.org": "3f2a9c41-0000-4000-8000-00000000aa01"}
+    assert (approval.required, approval.requester_may_approve) == (3, True)
+
+
 def test_a_minimal_file_of_the_template_needs_no_block_of_ours(folder: Path) -> None:
     put(
         folder,
