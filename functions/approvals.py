@@ -1,4 +1,7 @@
-"""HTTP `approvals`: the approver's page (GET) and answer (POST). The signed link is the key, hence no function key."""
+"""HTTP `approvals`: the approver's page (GET) and answer (POST). The signed link is the key, hence no function key.
+
+Where people sign in, the last part of the address may be a chain's id instead (`shared/approvals/opening.py`).
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ def approvals(req: func.HttpRequest) -> func.HttpResponse:
     token = req.route_params["token"]
     if req.method == "POST":
         return respond(req, lambda request: page.answer(ports(), token, request))
-    return respond(req, lambda _: page.show(ports(), token))
+    return respond(req, lambda request: page.show(ports(), token, request))
 
 
 @blueprint.route("approvals/{token}/report", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 def approval_report(req: func.HttpRequest) -> func.HttpResponse:
     """The full report behind an approval."""
-    return respond(req, lambda _: page.report(ports(), req.route_params["token"]))
+    return respond(req, lambda request: page.report(ports(), req.route_params["token"], request))

@@ -100,18 +100,25 @@ def _answer(identifier: str, verdict: Verdict, comment: str, by: str | None, *, 
     chain = wiring.chain_named(wired, identifier)
     approver = _approver(chain, _open_approval(chain), by)
     answers.give(wired, chain, approver=approver, verdict=verdict, comment=comment)
-    after = _wait(wired, chain.id, wait, lambda c: c.approval is None or c.approval.verdict is not None)
+    after = _wait(wired, chain.id, wait, lambda c: c.approval is None or _has_taken(c.approval, approver))
     decided = after.approval
     if as_json:
         print_json(after.model_dump(mode="json"))
     if decided is None or decided.verdict is None:
-        if not as_json:
+        if not as_json and decided is not None and _has_taken(decided, approver):
+            say(f"{len(decided.given)} of {decided.required} approvals: the chain {chain.id} waits for more.")
+        elif not as_json:
             say(f"The answer to {chain.id} is on its way; `python -m genaiops status {chain.id}` shows it.")
         return
     if decided.verdict is not verdict:
         raise Refused(f"{_decision(decided)}: your answer came later and changes nothing.")
     if not as_json:
         say(f"{_decision(decided)}.", style="green" if verdict == "approved" else "yellow")
+
+
+def _has_taken(approval: ApprovalState, approver: str) -> bool:
+    """Whether the chain has been decided, or has counted this approver's approval."""
+    return approval.verdict is not None or any(one.person == approver for one in approval.given)
 
 
 def _open_approval(chain: Chain) -> ApprovalState:
@@ -129,9 +136,11 @@ def _decision(approval: ApprovalState) -> str:
 
 
 def _approver(chain: Chain, approval: ApprovalState, by: str | None) -> str:
+    from shared.chain.approving import same_person
+
     name = by or wiring.user()
-    if name in approval.approvers:
-        return name
+    if mine := [approver for approver in approval.approvers if same_person(approver, name)]:
+        return mine[0]
     if by is None and len(approval.approvers) == 1:
         return approval.approvers[0]
     raise Refused(

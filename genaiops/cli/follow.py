@@ -241,7 +241,8 @@ def _approval(chain: Chain) -> str | None:
     if approval is None:
         return None
     if approval.verdict is None:
-        return f"asked {', '.join(approval.approvers)}, until {when(approval.deadline)}"
+        so_far = f"{len(approval.given)} of {approval.required} approvals; " if approval.required > 1 else ""
+        return f"{so_far}asked {', '.join(approval.approvers)}, until {when(approval.deadline)}"
     said = f": {approval.comment}" if approval.comment else ""
     return f"{approval.verdict} by {approval.decided_by} at {when(approval.decided_at)}{said}"
 

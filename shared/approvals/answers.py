@@ -1,7 +1,7 @@
-"""An approver's answer: recorded once under the name of its link, then put on chain-events.
+"""An approver's answer: recorded once for each person, then put on chain-events.
 
-The record comes first, by a conditional write, so that one link answers once whatever happens later; sending the same
-record again is harmless, because the message has the same id. The first answer that reaches the chain wins.
+The record comes first, by a conditional write, so that one person answers once whatever happens later; sending the same
+record again is harmless, because the message has the same id. A person is whoever is signed in, else whose link it was.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared import reporting
 from shared.approvals import links
+from shared.chain.approving import may_approve
 from shared.chain.messages import ApprovalAnswered, Verdict
 from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
@@ -24,11 +25,14 @@ COMMENT_LIMIT: Final = 2_000
 """Characters."""
 
 
-def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment: str = "") -> ApprovalAnswered:
-    """Pass an answer on to the chain and return it, or the one that this approver gave before, which stays.
+def give(
+    ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment: str = "", signed_in: str | None = None
+) -> ApprovalAnswered:
+    """Pass an answer on to the chain and return it, or the one that this person gave before, which stays.
 
     Raises:
         BusinessFailure: the chain awaits no answer, or not this approver's, or not any more.
+        SelfApproval: who asked for the chain wants to approve it.
         StaleEvidence: the evidence is not what the approver was asked about.
     """
     approval = links.approval_of(chain)
@@ -41,6 +45,11 @@ def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment
         raise BusinessFailure(
             f"{approver} is not an approver of this chain; they are: {', '.join(approval.approvers)}."
         )
+    if verdict is Verdict.APPROVED and not may_approve(chain, approver, signed_in):
+        raise SelfApproval(
+            f"{signed_in or approver} asked for this chain and may not approve it: somebody else must. "
+            "You may still reject it."
+        )
     now = ports.clock.now()
     if now >= approval.deadline:
         raise BusinessFailure(
@@ -48,12 +57,13 @@ def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment
             "Start a new chain to ask again."
         )
     evidence_of(ports, chain)
-    name = links.nonce(links.signing_key(ports), chain.id, approver, approval.evidence)
+    name = _name(ports, chain, approver, signed_in)
     answer = ApprovalAnswered(
         id=f"{chain.id}/approval/{name}",
         chain=chain.id,
         at=now,
         approver=approver,
+        signed_in=signed_in,
         verdict=verdict,
         comment=comment[:COMMENT_LIMIT],
         evidence=approval.evidence,
@@ -65,6 +75,10 @@ def give(ports: Ports, chain: Chain, *, approver: str, verdict: Verdict, comment
     # Also where the record was there: a crash may have come between its write and its message.
     send_event(ports, answer)
     return answer
+
+
+class SelfApproval(BusinessFailure):
+    """Who asked for a chain may not approve it."""
 
 
 class StaleEvidence(BusinessFailure):
@@ -86,12 +100,18 @@ def evidence_of(ports: Ports, chain: Chain) -> bytes | None:
     return content
 
 
-def given(ports: Ports, link: links.Link) -> ApprovalAnswered | None:
-    """The answer that this link gave, if any."""
+def given(ports: Ports, chain: Chain, approver: str, signed_in: str | None = None) -> ApprovalAnswered | None:
+    """The answer that this person gave, if any."""
     try:
-        return _stored(ports, link.chain, link.nonce)
+        return _stored(ports, chain.id, _name(ports, chain, approver, signed_in))
     except NotFound:
         return None
+
+
+def _name(ports: Ports, chain: Chain, approver: str, signed_in: str | None) -> str:
+    """Names the one answer of this person."""
+    person = approver if signed_in is None else f"signed in\n{signed_in.strip().casefold()}"
+    return links.nonce(links.signing_key(ports), chain.id, person, links.approval_of(chain).evidence)
 
 
 def _stored(ports: Ports, chain: str, name: str) -> ApprovalAnswered:

@@ -37,6 +37,11 @@ class Request:
     origin: str | None = None
     fetch_site: str | None = None
     """The Sec-Fetch-Site header: who made the browser send this."""
+    principal: str = field(default="", repr=False)
+    """The X-MS-CLIENT-PRINCIPAL header: who is signed in, if the platform has set it (`approvals/sign_in.py`)."""
+    user_agent: str = ""
+    by_script: bool = False
+    """Whether it says that a script fetched it, not somebody who opened it (Sec-Fetch-Dest)."""
     form: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,6 +104,9 @@ def request_of(req: func.HttpRequest) -> Request:
         host=headers.get("host", ""),
         origin=headers.get("origin"),
         fetch_site=headers.get("sec-fetch-site"),
+        principal=headers.get("x-ms-client-principal", ""),
+        user_agent=headers.get("user-agent", ""),
+        by_script=headers.get("sec-fetch-dest") == "empty",
         form=form,
         query=dict(req.params),
     )

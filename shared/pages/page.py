@@ -84,7 +84,9 @@ def policy(*, live: bool = False, forms: bool = False) -> str:
     return "; ".join(parts)
 
 
-def render_html(template: str, *, live: bool = False, forms: bool = False, **values: object) -> str:
+def render_html(
+    template: str, *, live: bool = False, forms: bool = False, referrer: str = "no-referrer", **values: object
+) -> str:
     """The text of a self-contained page."""
     from markupsafe import Markup
 
@@ -96,16 +98,35 @@ def render_html(template: str, *, live: bool = False, forms: bool = False, **val
             style=Markup(asset("style.css")),  # noqa: S704
             script=Markup(asset("live.js")) if live else "",  # noqa: S704
             policy=policy(live=live, forms=forms),
+            referrer=referrer,
             **values,
         )
     )
 
 
-def render(template: str, status: int = 200, *, live: bool = False, forms: bool = False, **values: object) -> Page:
-    """A page as an HTTP answer. `live`: it updates itself; `forms`: it may post to this site."""
-    html = render_html(template, live=live, forms=forms, **values)
+def render(
+    template: str,
+    status: int = 200,
+    *,
+    live: bool = False,
+    forms: bool = False,
+    referrer: str = "no-referrer",
+    **values: object,
+) -> Page:
+    """A page as an HTTP answer.
+
+    Args:
+        template: its name.
+        status: of the answer.
+        live: whether it updates itself.
+        forms: whether it may post to this site.
+        referrer: the policy under which browsers tell where a request comes from.
+        **values: for the template.
+    """
+    html = render_html(template, live=live, forms=forms, referrer=referrer, **values)
     headers = {
         **COMMON_HEADERS,
+        "Referrer-Policy": referrer,
         "Content-Security-Policy": policy(live=live, forms=forms) + "; frame-ancestors 'none'",
     }
     # A lone surrogate is valid in JSON and has no UTF-8: it must not keep a page from being shown.
