@@ -16,6 +16,8 @@ from shared import chain_store, dead_letters, telemetry
 from shared.chain.decide import decide
 from shared.chain.messages import (
     AnyEvent,
+    AzureDevOps,
+    ChainRequest,
     ChainRequested,
     Queue,
     event_id,
@@ -28,7 +30,9 @@ from shared.delivery import Delivery
 from shared.envelopes import addressed
 from shared.errors import Conflict, Malformed, NotFound, Transient
 from shared.names import chain_id
-from shared.ports import OutgoingMessage, Ports
+from shared.pipeline_tasks import progress, records
+from shared.pipeline_tasks.properties import task_of
+from shared.ports import OutgoingMessage, PipelineTask, Ports
 from shared.telemetry import chains
 
 log = logging.getLogger("genaiops.chain")
@@ -43,6 +47,8 @@ def start(ports: Ports, delivery: Delivery) -> None:
         try:
             delivery = fetched(ports, delivery)
             request = parse_request(delivery.body)
+            task = task_of(ports, delivery.properties)
+            request = _placed(ports, request, task)
             identifier = chain_id(request.use_case, request.kind, request.request_id)
             event = ChainRequested(id=event_id(identifier), chain=identifier, at=delivery.enqueued_at, request=request)
         except (Malformed, ValidationError) as error:
@@ -50,7 +56,28 @@ def start(ports: Ports, delivery: Delivery) -> None:
             dead_letters.reject(ports, delivery, str(error))
             return
         handling.tell(chain=identifier, event=event.type)
+        # Before the chain begins: a crash in between repeats the request and finds the record.
+        waiting = records.open_task(ports, identifier, task) if task is not None else None
         apply(ports, event)
+        if waiting is not None:  # of a chain that has ended, or moves on without another line
+            progress.ask(ports, identifier, f"task/{waiting}")
+
+
+def _placed(ports: Ports, request: ChainRequest, task: PipelineTask | None) -> ChainRequest:
+    """The request with the place that its task names, if it names none itself.
+
+    Raises:
+        Malformed: its place is none that the settings allow.
+    """
+    place = request.azure_devops
+    if place is None:
+        if task is None:
+            return request
+        place = AzureDevOps(collection=task.plan_url.rstrip("/"), project=task.project)
+        return request.model_copy(update={"azure_devops": place})
+    if why := ports.pipelines.refusal(place.collection):
+        raise Malformed(f"azure_devops.collection: {why}")
+    return request
 
 
 def advance(ports: Ports, delivery: Delivery) -> None:
@@ -120,6 +147,8 @@ def relay(ports: Ports, chain: Chain, etag: str) -> tuple[Chain, str]:
     for outgoing in chain.outbox:
         queue, message = addressed(outgoing)
         by_queue.setdefault(queue, []).append(message)
+    if chain.journal and chain.request.azure_devops is not None:
+        by_queue.setdefault(Queue.NOTIFICATION, []).append(progress.message(ports, chain.id, str(chain.log_lines)))
     for queue, messages in by_queue.items():
         send(ports, queue, messages)
     sent = chain.model_copy(update={"outbox": (), "journal": ()})

@@ -23,6 +23,7 @@ from shared.claim_check import fetched, send
 from shared.delivery import Delivery
 from shared.envelopes import send_event
 from shared.errors import BusinessFailure, Malformed, NotFound
+from shared.pipeline_tasks import sweep
 from shared.ports import OutgoingMessage, Ports
 from shared.process_secrets import hidden
 from shared.telemetry import chains
@@ -169,6 +170,8 @@ def _record(ports: Ports, delivery: Delivery, reason: str, description: str) -> 
     chains.dead_lettered(letter.id, delivery.queue, reason, chain)
     if chain and command:
         _fail_chain(ports, chain, command, f"{reason}: {description}")
+    if delivery.queue is Queue.CHAIN_REQUESTS:
+        sweep.refuse(ports, delivery.properties, description or reason)
 
 
 def _named(body: bytes) -> tuple[str | None, str | None]:

@@ -16,6 +16,7 @@ from shared.chain.messages import ApprovalTimedOut
 from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
 from shared.errors import Conflict, GenAIOpsError
+from shared.pipeline_tasks import sweep as pipeline_tasks
 from shared.ports import Ports
 from shared.telemetry import chains
 
@@ -40,6 +41,7 @@ def sweep(ports: Ports) -> None:
             except GenAIOpsError:  # one chain's trouble must not keep the timer from the others
                 log.exception("%s: housekeeping failed; the next sweep tries again", chain.id)
         _reconcile_runs(ports, now)
+        _remind_tasks(ports, now)
         _tidy_messages(ports, now)
 
 
@@ -48,6 +50,13 @@ def _reconcile_runs(ports: Ports, now: datetime) -> None:
         run_events.reconcile(ports, now)
     except GenAIOpsError:  # a busy workspace must not keep the timer from the rest
         log.exception("runs could not be reconciled; the next sweep tries again")
+
+
+def _remind_tasks(ports: Ports, now: datetime) -> None:
+    try:
+        pipeline_tasks.remind(ports, now)
+    except GenAIOpsError:
+        log.exception("pipeline tasks that wait could not be looked at; the next sweep tries again")
 
 
 def _tidy_messages(ports: Ports, now: datetime) -> None:

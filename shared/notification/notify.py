@@ -1,14 +1,16 @@
-"""Telling people: approvers, the pull request, the owners, and whoever asked for the chain.
+"""Telling people and pipelines: approvers, the pull request, the owners, and whoever asked for the chain.
 
-Every notice has a key of its own, so that a repeated command repeats a notice instead of adding one.
+Every notice has a key of its own, so that a repeated command repeats a notice instead of adding one. People are told
+through the notifier, Azure DevOps through `pull_request.py` and `shared/pipeline_tasks`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from shared.answers import answer_to
-from shared.approvals.links import link_for
+from shared.approvals.links import approval_of, link_for, open_link_for
 from shared.chain.messages import (
     Answer,
     ApprovalRequested,
@@ -19,15 +21,22 @@ from shared.chain.messages import (
     RequestApproval,
     SendAlert,
 )
-from shared.chain.state import Chain, ChainStatus, StepStatus
-from shared.errors import BusinessFailure
+from shared.chain.state import Chain, ChainStatus
+from shared.errors import BusinessFailure, GenAIOpsError
+from shared.notification import pull_request
+from shared.notification.alert_text import alert_text, alert_title
+from shared.notification.approval_text import approval_facts, approval_text
+from shared.notification.comment import comment
+from shared.notification.run_page import run_summary
+from shared.notification.told import ending
+from shared.pipeline_tasks import completion
 from shared.ports import Notice, NoticeKind, Ports
 
 NotificationCommand = RequestApproval | RemindApprovers | CommentPullRequest | SendAlert | FinishTask
 
 
 def perform(ports: Ports, chain: Chain, command: NotificationCommand) -> Answer:
-    """Send one notice."""
+    """Tell those whom the command names."""
     match command:
         case RequestApproval():
             ports.notifier.send(_approval(ports, chain, NoticeKind.APPROVAL))
@@ -35,47 +44,53 @@ def perform(ports: Ports, chain: Chain, command: NotificationCommand) -> Answer:
         case RemindApprovers():
             ports.notifier.send(_approval(ports, chain, NoticeKind.REMINDER))
         case CommentPullRequest():
-            title = f"{chain.request.use_case}: {_outcome(chain)}"
-            ports.notifier.send(_notice(ports, chain, NoticeKind.COMMENT, title, summary(chain)))
+            text = comment(ports, chain)
+            ports.notifier.send(_notice(ports, chain, NoticeKind.COMMENT, _title(chain), text))
+            pull_request.tell(ports, chain, text)
         case SendAlert():
-            dataset = chain.request.dataset.name if chain.request.dataset else "a dataset"
-            what = "is worse on" if chain.regressions else "misses its gates on"
-            title = f"{chain.request.use_case} {what} the new version of {dataset}"
-            text = "\n".join(f"- {sentence}" for sentence in chain.missed_gates)
-            ports.notifier.send(_notice(ports, chain, NoticeKind.ALERT, title, text))
+            ports.notifier.send(_notice(ports, chain, NoticeKind.ALERT, alert_title(chain), alert_text(ports, chain)))
         case FinishTask():
-            title = f"{chain.request.kind} chain of {chain.request.use_case}: {_outcome(chain)}"
-            ports.notifier.send(_notice(ports, chain, NoticeKind.RESULT, title, summary(chain)))
+            _finish(ports, chain, command)
         case _:
             assert_never(command)
     return Notified(**answer_to(ports, command))
 
 
-def summary(chain: Chain) -> str:
-    """The chain in a few lines of Markdown: why it ended so, and each step with what came of it."""
-    lines = [chain.reason] if chain.reason else []
-    lines.extend(
-        f"- {step.step.value.replace('_', ' ')}: {step.status.value}. {step.detail}".rstrip()
-        for step in chain.steps
-        if step.status in (StepStatus.DONE, StepStatus.FAILED)
+def _finish(ports: Ports, chain: Chain, command: FinishTask) -> None:
+    """Give the result back on every way: one that fails must not keep the others from it."""
+    from shared.perform import PAUSES_S
+
+    title = f"{chain.request.kind} chain of {_title(chain)}"
+    notice = _notice(ports, chain, NoticeKind.RESULT, title, run_summary(ports, chain))
+    ways: tuple[Callable[[], None], ...] = (
+        lambda: completion.complete(ports, chain, last=command.attempt >= len(PAUSES_S)),
+        lambda: pull_request.tag_run(ports, chain),
+        lambda: ports.notifier.send(notice),
     )
-    return "\n".join(lines)
+    faults: list[GenAIOpsError] = []
+    for way in ways:
+        try:
+            way()
+        except GenAIOpsError as fault:
+            faults.append(fault)
+    if faults:  # a passing one first: it comes again, where a refusal would end the step
+        raise min(faults, key=lambda fault: isinstance(fault, BusinessFailure))
 
 
 def _approval(ports: Ports, chain: Chain, kind: NoticeKind) -> Notice:
-    approval = chain.approval
-    if approval is None:
-        raise BusinessFailure("The chain does not wait for an approval.")
+    approval = approval_of(chain)
     what = f"version {chain.flow.version}" if chain.flow else "a version"
     return Notice(
         key=f"{chain.id}/{kind}",
         kind=kind,
         chain=chain.id,
         title=f"Approve the deployment of {chain.request.use_case} {what}",
-        text=summary(chain),
+        text=approval_text(ports, chain),
         recipients=approval.approvers,
         deadline=approval.deadline,
         links={approver: link_for(ports, chain, approver) for approver in approval.approvers},
+        open_link=open_link_for(ports, chain),
+        facts=approval_facts(chain),
     )
 
 
@@ -90,9 +105,9 @@ def _notice(ports: Ports, chain: Chain, kind: NoticeKind, title: str, text: str)
         title=title,
         text=text,
         links=links,
-        succeeded=(chain.outcome or ChainStatus.SUCCEEDED) is ChainStatus.SUCCEEDED,
+        succeeded=ending(chain).outcome is ChainStatus.SUCCEEDED,
     )
 
 
-def _outcome(chain: Chain) -> str:
-    return (chain.outcome or ChainStatus.SUCCEEDED).value
+def _title(chain: Chain) -> str:
+    return f"{chain.request.use_case}: {(chain.outcome or ChainStatus.SUCCEEDED).value}"

@@ -1,13 +1,109 @@
-"""Brings what waits for a chain up to date: log lines, a pending status, completion where its end is known."""
+"""Brings what waits for a chain up to date: log lines, a pending status on its pull request, known ends.
+
+Nothing here fails the chain: what could not be shown now is shown with the next line, and what could not be completed
+is completed by `FinishTask` or by housekeeping.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
+
+from shared import chain_store
+from shared.chain.commands import ShowProgress
+from shared.chain.messages import Queue
+from shared.claim_check import send
+from shared.envelopes import envelope
+from shared.errors import BusinessFailure, Conflict, GenAIOpsError, NotFound
+from shared.pipeline_tasks import completion, records
+from shared.pipeline_tasks.records import OpenTask, WaitsFor
 
 if TYPE_CHECKING:
-    from shared.chain.state import Chain
-    from shared.ports import Ports
+    from shared.chain.state import Chain, LogEntry
+    from shared.ports import OutgoingMessage, Ports
+
+log = logging.getLogger("genaiops.tasks")
+
+PENDING: Final = "pending"
+
+
+def message(ports: Ports, chain: str, occasion: str) -> OutgoingMessage:
+    """Says that there may be something new to show; `occasion` tells one such message from another."""
+    command = ShowProgress(id=f"{chain}/0", chain=chain, issued_at=ports.clock.now())
+    return envelope(command, f"{chain}/progress/{occasion}")
+
+
+def ask(ports: Ports, chain: str, occasion: str) -> None:
+    """Let the notification function look at the chain and its tasks."""
+    send(ports, Queue.NOTIFICATION, [message(ports, chain, occasion)])
 
 
 def show(ports: Ports, chain: Chain) -> None:
-    """Show what is new."""
+    """Show what is new. Passing faults are logged; a later occasion tries again."""
+    for work in (_show_status, _show_lines, completion.complete):
+        try:
+            work(ports, chain)
+        except GenAIOpsError as error:
+            log.warning("%s: its progress could not be shown for now: %s", chain.id, error)
+
+
+def _show_status(ports: Ports, chain: Chain) -> None:
+    """Say on the pull request, once, that the chain has begun: a policy that requires the status waits for it."""
+    from shared.notification import pull_request
+
+    if chain.status.is_final or chain.outcome is not None or not pull_request.is_told(ports, chain):
+        return
+    blob = f"{PENDING}/{chain.id}"
+    try:
+        ports.blobs.info(records.CONTAINER, blob)
+    except NotFound:
+        pass
+    else:
+        return
+    try:
+        pull_request.set_status(ports, chain)
+    except (NotFound, BusinessFailure) as error:
+        log.warning("%s: its pull request cannot be told that it has begun: %s", chain.id, error)
+    ports.blobs.write(records.CONTAINER, blob, b"")
+    # The chain may have ended while this was under way: then this came after its last status, and must not stay.
+    now, _ = chain_store.load(ports.blobs, chain.id)
+    if now.status.is_final or now.outcome is not None:
+        pull_request.set_status(ports, now)
+
+
+def _show_lines(ports: Ports, chain: Chain) -> None:
+    waiting = [found for found in records.opened(ports, chain.id) if found[0].waits_for is WaitsFor.RESULT]
+    if not waiting:
+        return
+    lines = {entry.number: entry for entry in chain_store.read_log(ports.blobs, chain.id)}
+    newest = max(lines, default=0)
+    for record, etag in waiting:
+        if record.deaf or record.claimed_at is not None or record.shown >= newest:
+            continue
+        # Noted before they are sent: who comes at the same time then shows other lines, or none.
+        told = record.model_copy(update={"shown": newest})
+        try:
+            told_etag = records.change(ports, told, etag)
+        except Conflict:
+            continue
+        _tell(ports, record, told_etag, [lines[number] for number in sorted(lines) if number > record.shown])
+
+
+def _tell(ports: Ports, record: OpenTask, etag: str, entries: list[LogEntry]) -> None:
+    from shared.notification.final_log import log_line
+
+    try:
+        ports.pipelines.tell(records.task(ports, record), [log_line(entry) for entry in entries])
+    except (NotFound, BusinessFailure) as error:
+        log.warning("%s: the pipeline task %s takes no lines: %s", record.chain, record.id, error)
+        _change_quietly(ports, record.model_copy(update={"deaf": True}), etag)
+    except GenAIOpsError:
+        _change_quietly(ports, record, etag)  # as it was: the next occasion shows these lines
+        raise
+
+
+def _change_quietly(ports: Ports, record: OpenTask, etag: str) -> None:
+    try:
+        records.change(ports, record, etag)
+    except Conflict:
+        log.debug("%s: the record of the pipeline task %s was changed by somebody else", record.chain, record.id)
