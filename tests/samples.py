@@ -126,6 +126,8 @@ def awaiting_approval(
     approvers: Sequence[str] = ("maria@example.org", "jonas@example.org"),
     at: datetime = NOW,
     minutes: float = 60,
+    required: int = 1,
+    groups: Mapping[str, str] | None = None,
 ) -> Chain:
     """The chain as it waits for an answer about `evidence`."""
     return chain.model_copy(
@@ -144,6 +146,8 @@ def awaiting_approval(
             "approval": ApprovalState(
                 evidence=evidence,
                 approvers=tuple(approvers),
+                required=required,
+                groups=dict(groups or {}),
                 requested_at=at,
                 deadline=at + timedelta(minutes=minutes),
             ),

@@ -132,7 +132,8 @@ def _open_approval(chain: Chain) -> ApprovalState:
 
 def _decision(approval: ApprovalState) -> str:
     said = f" ({approval.comment})" if approval.comment else ""
-    return f"{approval.decided_by} has {approval.verdict} it at {when(approval.decided_at)}{said}"
+    has = "have" if len(approval.given) > 1 and approval.verdict == "approved" else "has"
+    return f"{approval.decided_by} {has} {approval.verdict} it at {when(approval.decided_at)}{said}"
 
 
 def _approver(chain: Chain, approval: ApprovalState, by: str | None) -> str:

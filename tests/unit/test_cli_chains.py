@@ -333,6 +333,25 @@ def test_a_decision_reaches_the_chain_and_is_read_back(
     )
 
 
+def test_the_first_of_two_approvals_says_that_the_chain_waits_for_more(wired: tuple[Ports, FakeBus]) -> None:
+    with_core(*wired)
+    chain = samples.awaiting_approval(samples.sample_chain(), EVIDENCE, approvers=("ada", "ben"), required=2)
+    chain_store.create(wired[0].blobs, chain)
+    assert "1 of 2 approvals: the chain" in run("approve", chain.id, "--as", "ADA").stdout
+    assert "1 of 2 approvals; asked ada, ben" in run("status", chain.id).stdout
+    assert "ada and ben have approved it" in run("approve", chain.id, "--as", "ben").stdout
+
+
+def test_whoever_asked_for_a_chain_cannot_approve_it_here_either(wired: tuple[Ports, FakeBus]) -> None:
+    chain = samples.awaiting_approval(samples.sample_chain(), EVIDENCE, approvers=("ada", "ben"))
+    asked = chain.model_copy(update={"request": chain.request.model_copy(update={"requester": "ADA"})})
+    chain_store.create(wired[0].blobs, asked)
+    refused = run("approve", chain.id, "--as", "ada")
+    assert refused.exit_code == ExitCode.NO
+    assert "asked for this chain and may not approve it" in refused.stderr
+    assert run("reject", chain.id, "--as", "ada", "--wait", "0").exit_code == ExitCode.OK
+
+
 def test_a_second_answer_is_told_who_decided_and_when(wired: tuple[Ports, FakeBus]) -> None:
     with_core(*wired)
     chain = waiting(wired[0])
