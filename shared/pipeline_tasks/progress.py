@@ -55,16 +55,17 @@ def _show_status(ports: Ports, chain: Chain) -> None:
         return
     blob = f"{PENDING}/{chain.id}"
     try:
-        ports.blobs.info(records.CONTAINER, blob)
-    except NotFound:
-        pass
-    else:
-        return
+        ports.blobs.write(records.CONTAINER, blob, b"", if_absent=True)
+    except Conflict:
+        return  # said before, or somebody else is at it
     try:
         pull_request.set_status(ports, chain)
     except (NotFound, BusinessFailure) as error:
         log.warning("%s: its pull request cannot be told that it has begun: %s", chain.id, error)
-    ports.blobs.write(records.CONTAINER, blob, b"")
+        return
+    except GenAIOpsError:
+        ports.blobs.delete(records.CONTAINER, blob)  # the next occasion tries again
+        raise
     # The chain may have ended while this was under way: then this came after its last status, and must not stay.
     now, _ = chain_store.load(ports.blobs, chain.id)
     if now.status.is_final or now.outcome is not None:
