@@ -98,9 +98,12 @@ class ResourceManager:
                     retry_read=self._retries,
                     retry_status=0,
                     retry_backoff_factor=0.4,
-                    connection_timeout=10.0,
-                    read_timeout=self._timeout_s,
                 )
                 bearer = BearerTokenCredentialPolicy(self._credential, f"{self.url}/.default")
-                self._client = PipelineClient(self.url, policies=[UserAgentPolicy("genaiops"), retry, bearer])
+                self._client = PipelineClient(
+                    self.url,
+                    policies=[UserAgentPolicy("genaiops"), retry, bearer],
+                    connection_timeout=10.0,  # the transport's, not the retry policy's
+                    read_timeout=self._timeout_s,
+                )
             return self._client
