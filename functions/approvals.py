@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from shared.approvals import page
+from shared.approvals import checks, page
 from shared.bootstrap import ports
 from shared.pages.http import respond
 
@@ -27,3 +27,9 @@ def approvals(req: func.HttpRequest) -> func.HttpResponse:
 def approval_report(req: func.HttpRequest) -> func.HttpResponse:
     """The full report behind an approval."""
     return respond(req, lambda request: page.report(ports(), req.route_params["token"], request))
+
+
+@blueprint.route("approval-checks", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+def approval_checks(req: func.HttpRequest) -> func.HttpResponse:
+    """A check of an environment in Azure DevOps waits for an approval; it is called back."""
+    return respond(req, lambda _: checks.register(ports(), req.headers, req.get_body()))

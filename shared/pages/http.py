@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 FORM_LIMIT: Final = 64 * 1024
 """Bytes of a form."""
 
-_ROUTE_WORDS: Final = frozenset({"api", "approvals", "report", "chains", "files", "state", "cancel", "dashboard"})
+_ROUTE_WORDS: Final = frozenset(
+    {"api", "approvals", "approval-checks", "report", "chains", "files", "state", "cancel", "dashboard"}
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def request_of(req: func.HttpRequest) -> Request:
     """Take what the Functions host passed. Raises Malformed where a form is too large or is none."""
     headers = {name.lower(): value for name, value in req.headers.items()}
     form: dict[str, str] = {}
-    if req.method == "POST":
+    if req.method == "POST" and not headers.get("content-type", "").startswith("application/json"):
         body = req.get_body()
         if len(body) > FORM_LIMIT:
             raise Malformed(f"The form has {len(body):,} bytes; at most {FORM_LIMIT:,} are allowed.")

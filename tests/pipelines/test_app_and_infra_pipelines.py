@@ -99,7 +99,7 @@ def test_the_package_is_deployed_and_waited_for_and_uploads_are_subscribed_to(fu
     (functions.answers / "deployment-group-create.txt").write_text("{}\n")
     agent = functions.play("deploy_dev", PAUSE_S="0")
     assert not agent.failed, agent.steps
-    assert "still missing: approval_report" in agent.steps[3].printed
+    assert "still missing: approval_checks, approval_report" in agent.steps[3].printed
     assert agent.used_connections == ["genaiops-infra-dev"] * 3
     deployed, *_, subscribed = functions.asked()
     assert deployed[:4] == ["functionapp", "deployment", "source", "config-zip"]

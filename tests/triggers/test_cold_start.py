@@ -45,7 +45,7 @@ def test_under_the_azure_profile_the_app_is_found_whole_and_nothing_heavy_is_imp
     modules = measured["modules"]
     assert isinstance(modules, list)
     assert [name for name in modules if name in HEAVY or name.startswith(tuple(f"{heavy}." for heavy in HEAVY))] == []
-    assert measured["functions"] == 2 * len(Queue) + 8  # a trigger and its dead letters for each, pages, uploads, timer
+    assert measured["functions"] == 2 * len(Queue) + 9  # a trigger and its dead letters for each, pages, checks, uploads, timer
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,8 @@ def broken() -> tuple[dict[str, object], str]:
 
 def test_with_wrong_settings_no_message_is_taken_but_the_pages_are_there(broken) -> None:
     said, _ = broken
-    assert set(said["names"]) == {"approvals", "approval_report", "dashboard", "chain", "chain_part", "chain_file"}
+    approving = {"approvals", "approval_report", "approval_checks"}
+    assert set(said["names"]) == {*approving, "dashboard", "chain", "chain_part", "chain_file"}
 
 
 def test_the_log_lists_what_is_wrong_as_soon_as_the_app_is_loaded(broken) -> None:
