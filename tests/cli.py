@@ -16,6 +16,7 @@ from shared import advance, bootstrap, settings
 from shared.adapters.blob_keys import BlobKeys
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.clock import ManualClock
+from shared.adapters.memory.pipelines import RecordingPipelines
 from shared.chain.messages import ChainRequest, Queue, parse_request
 from shared.delivery import Delivery
 from shared.ports import OutgoingMessage, Ports
@@ -65,7 +66,7 @@ def fake_ports(home: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) 
         registry=absent,
         endpoints=absent,
         notifier=absent,
-        pipelines=absent,
+        pipelines=RecordingPipelines("https://dev.azure.com/example"),
         keys=BlobKeys(blobs),
     )
     monkeypatch.setattr(bootstrap, "_ports", [ports])
