@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from shared import chain_store, dead_letters, reporting
-from shared.approvals import links
+from shared.approvals import audit, links
 from shared.chain.messages import CancelRequested
 from shared.chain.state import Chain, ChainStatus
 from shared.envelopes import send_event
@@ -90,6 +90,7 @@ def chain(ports: Ports, request: http.Request, chain: str) -> Page:
         files=_files(ports, state),
         progress=_progress(state),
         approval_links=_links(ports, state) if state.status is ChainStatus.AWAITING_APPROVAL else {},
+        audit=list(audit.read(ports, state.id))[-LOG_ENTRIES:] if state.approval else [],
         cancel_token=_cancel_token(ports, state.id),
         cancelling=request.query.get("cancelled") == "1",
         key=_key(request),

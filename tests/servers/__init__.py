@@ -7,6 +7,7 @@
 | `azure_devops/` | Azure DevOps: tasks that wait, pull requests, runs |
 | `azurite/` | Azure Storage: Microsoft's emulator, as a process |
 | `mail/` | a mail server, Communication Services Email, a channel's webhook |
+| `app_service_sign_in.py` | App Service authentication, before the app |
 | `key_vault.py` | the keys of an Azure Key Vault |
 | `identity.py` | the endpoint from which managed identities get tokens |
 | `application_insights.py` | the ingestion endpoint of Application Insights |

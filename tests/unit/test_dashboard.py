@@ -13,6 +13,7 @@ import pytest
 from shared import chain_store, dead_letters
 from shared.adapters.memory.endpoints import MemoryEndpoints
 from shared.approvals import links
+from shared.approvals import page as approval_page
 from shared.chain.messages import CancelRequested, Queue
 from shared.chain.state import Chain, ChainStatus, LogEntry, Progress
 from shared.dashboard import pages
@@ -21,7 +22,7 @@ from shared.pages import http
 from shared.pages.http import Request
 from shared.ports import DeploymentInfo, DeploymentState, EndpointInfo, Ports
 from tests import samples
-from tests.unit.people import memory_ports, sent_events, store, waiting_chain
+from tests.unit.people import memory_ports, sent_events, store, token_of, waiting_chain
 
 HERE = Request(host="127.0.0.1:7071")
 
@@ -251,6 +252,19 @@ def test_cancelling_puts_one_event_on_chain_events(ports: Ports) -> None:
     (event,) = sent_events(ports)
     assert isinstance(event, CancelRequested)
     assert event.reason == "Wrong dataset."
+
+
+def test_a_chain_s_page_tells_who_looked_at_its_approval_and_who_answered(ports: Ports) -> None:
+    chain = waiting_chain(ports)
+    agent = "<img src=x onerror=hacked()>"
+    approval_page.show(ports, token_of(ports, chain), Request(user_agent=agent))
+    approval_page.show(ports, token_of(ports, chain)[:-2] + "AA", Request())
+    shown = pages.chain(ports, HERE, chain.id).html
+    assert "Approval page" in shown
+    assert "viewed: GET, for maria@example.org" in shown
+    assert "&lt;img src=x" in shown
+    assert agent not in shown
+    assert "refused" not in shown, "a forged link names no chain"
 
 
 def test_cancelling_needs_the_form_of_this_chain_s_page(ports: Ports) -> None:
