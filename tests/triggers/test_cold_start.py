@@ -45,7 +45,9 @@ def test_under_the_azure_profile_the_app_is_found_whole_and_nothing_heavy_is_imp
     modules = measured["modules"]
     assert isinstance(modules, list)
     assert [name for name in modules if name in HEAVY or name.startswith(tuple(f"{heavy}." for heavy in HEAVY))] == []
-    assert measured["functions"] == 2 * len(Queue) + 9  # a trigger and its dead letters for each, pages, checks, uploads, timer
+    assert (
+        measured["functions"] == 2 * len(Queue) + 9
+    )  # a trigger and its dead letters for each, pages, checks, uploads, timer
 
 
 @pytest.fixture(scope="module")
