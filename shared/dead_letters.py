@@ -22,7 +22,7 @@ from shared.chain.messages import CommandFailed, Queue, event_id, problems
 from shared.claim_check import fetched, send
 from shared.delivery import Delivery
 from shared.envelopes import send_event
-from shared.errors import BusinessFailure, Malformed, NotFound
+from shared.errors import BusinessFailure, GenAIOpsError, Malformed, NotFound
 from shared.pipeline_tasks import sweep
 from shared.ports import OutgoingMessage, Ports
 from shared.process_secrets import hidden
@@ -32,6 +32,8 @@ log = logging.getLogger("genaiops.dead_letters")
 
 CONTAINER: Final = "dead-letters"
 PREVIEW: Final = 2_000
+REFUSALS: Final = 8
+"""Deliveries on the dead-letter queue in which a refused request's pipeline may be told, before it is given up."""
 _COMMAND = re.compile(r"[a-z0-9][a-z0-9_-]{0,95}/[0-9]{1,9}")
 
 
@@ -171,7 +173,17 @@ def _record(ports: Ports, delivery: Delivery, reason: str, description: str) -> 
     if chain and command:
         _fail_chain(ports, chain, command, f"{reason}: {description}")
     if delivery.queue is Queue.CHAIN_REQUESTS:
-        sweep.refuse(ports, delivery.properties, description or reason)
+        _refuse(ports, delivery, description or reason)
+
+
+def _refuse(ports: Ports, delivery: Delivery, reason: str) -> None:
+    try:
+        sweep.refuse(ports, delivery, reason)
+    except GenAIOpsError as error:
+        # On its dead-letter queue a message comes again without end: at some time it must be done with.
+        if delivery.count < ports.settings.max_delivery_count + REFUSALS:
+            raise
+        log.warning("the pipeline task of a refused request could not be told, and nobody tries again: %s", error)
 
 
 def _named(body: bytes) -> tuple[str | None, str | None]:

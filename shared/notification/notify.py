@@ -6,7 +6,6 @@ through the notifier, Azure DevOps through `pull_request.py` and `shared/pipelin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import assert_never
 
 from shared.answers import answer_to
@@ -22,7 +21,6 @@ from shared.chain.messages import (
     SendAlert,
 )
 from shared.chain.state import Chain, ChainStatus
-from shared.errors import BusinessFailure, GenAIOpsError
 from shared.notification import pull_request
 from shared.notification.alert_text import alert_text, alert_title
 from shared.notification.approval_text import approval_facts, approval_text
@@ -45,8 +43,10 @@ def perform(ports: Ports, chain: Chain, command: NotificationCommand) -> Answer:
             ports.notifier.send(_approval(ports, chain, NoticeKind.REMINDER))
         case CommentPullRequest():
             text = comment(ports, chain)
-            ports.notifier.send(_notice(ports, chain, NoticeKind.COMMENT, _title(chain), text))
-            pull_request.tell(ports, chain, text)
+            pull_request.each_way(
+                lambda: pull_request.tell(ports, chain, text),
+                lambda: ports.notifier.send(_notice(ports, chain, NoticeKind.COMMENT, _title(chain), text)),
+            )
         case SendAlert():
             ports.notifier.send(_notice(ports, chain, NoticeKind.ALERT, alert_title(chain), alert_text(ports, chain)))
         case FinishTask():
@@ -57,24 +57,15 @@ def perform(ports: Ports, chain: Chain, command: NotificationCommand) -> Answer:
 
 
 def _finish(ports: Ports, chain: Chain, command: FinishTask) -> None:
-    """Give the result back on every way: one that fails must not keep the others from it."""
+    """Give the result back: first of all to who waits for it."""
     from shared.perform import PAUSES_S
 
     title = f"{chain.request.kind} chain of {_title(chain)}"
-    notice = _notice(ports, chain, NoticeKind.RESULT, title, run_summary(ports, chain))
-    ways: tuple[Callable[[], None], ...] = (
+    pull_request.each_way(
         lambda: completion.complete(ports, chain, last=command.attempt >= len(PAUSES_S)),
         lambda: pull_request.tag_run(ports, chain),
-        lambda: ports.notifier.send(notice),
+        lambda: ports.notifier.send(_notice(ports, chain, NoticeKind.RESULT, title, run_summary(ports, chain))),
     )
-    faults: list[GenAIOpsError] = []
-    for way in ways:
-        try:
-            way()
-        except GenAIOpsError as fault:
-            faults.append(fault)
-    if faults:  # a passing one first: it comes again, where a refusal would end the step
-        raise min(faults, key=lambda fault: isinstance(fault, BusinessFailure))
 
 
 def _approval(ports: Ports, chain: Chain, kind: NoticeKind) -> Notice:

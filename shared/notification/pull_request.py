@@ -5,25 +5,35 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from shared.chain.state import Chain, ChainStatus
-from shared.errors import NotFound
+from shared.chain.state import Chain, ChainStatus, Step
+from shared.errors import BusinessFailure, GenAIOpsError, NotFound
+from shared.notification.told import ending
 from shared.ports.pipelines import CheckState, PipelineRun, PullRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shared.ports import Ports
 
 log = logging.getLogger("genaiops.notification")
 
 
 def is_told(ports: Ports, chain: Chain) -> bool:
-    """Whether the chain speaks of a pull request in Azure Repos of an organisation that the settings allow."""
+    """Whether the chain tells a pull request in Azure Repos of an organisation that the settings allow."""
     place = chain.request.azure_devops
     return (
         place is not None
         and place.repository is not None
         and chain.request.pull_request is not None
+        # A chain of another kind would leave its status pending for ever.
+        and any(step.step is Step.COMMENT for step in chain.steps)
         and not ports.pipelines.refusal(place.collection)
     )
+
+
+def is_decided(chain: Chain) -> bool:
+    """Whether the last status was set, or is about to be: from then on none may be pending."""
+    return ending(chain).outcome is not None
 
 
 def tell(ports: Ports, chain: Chain, text: str) -> None:
@@ -34,10 +44,34 @@ def tell(ports: Ports, chain: Chain, text: str) -> None:
     if not is_told(ports, chain):
         return
     succeeded = (chain.outcome or ChainStatus.SUCCEEDED) is ChainStatus.SUCCEEDED
+    # The status first: a policy waits for it. Neither holds the other back: they are different rights.
+    each_way(
+        lambda: _unless_gone(chain, lambda: set_status(ports, chain)),
+        lambda: _unless_gone(
+            chain,
+            lambda: ports.pipelines.comment(_pull_request(chain), name_of(chain), text, is_settled=succeeded),
+        ),
+    )
+
+
+def each_way(*ways: Callable[[], None]) -> None:
+    """Tell on every way: one that fails keeps nobody else from being told.
+
+    Raises GenAIOpsError: a passing fault if there is one, for it comes again, where a refusal ends the step.
+    """
+    faults: list[GenAIOpsError] = []
+    for way in ways:
+        try:
+            way()
+        except GenAIOpsError as fault:
+            faults.append(fault)
+    if faults:
+        raise min(faults, key=lambda fault: isinstance(fault, BusinessFailure))
+
+
+def _unless_gone(chain: Chain, way: Callable[[], None]) -> None:
     try:
-        # The status first: a policy waits for it, and a thread that cannot be written must not hold it back.
-        set_status(ports, chain)
-        ports.pipelines.comment(_pull_request(chain), name_of(chain), text, is_settled=succeeded)
+        way()
     except NotFound as error:
         log.warning("%s: its pull request cannot be told: %s", chain.id, error)
 
@@ -45,7 +79,6 @@ def tell(ports: Ports, chain: Chain, text: str) -> None:
 def set_status(ports: Ports, chain: Chain) -> None:
     """Set the status as the chain stands. Raises as `Pipelines.set_status` does."""
     from shared.notification.run_page import status_line
-    from shared.notification.told import ending
 
     match ending(chain).outcome:
         case None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared.chain.messages import Verdict
 from shared.chain.state import Chain, ChainStatus, Step
-from shared.errors import BusinessFailure, GenAIOpsError, NotFound
+from shared.errors import BusinessFailure, GenAIOpsError, NotFound, Throttled, Transient
 from shared.pipeline_tasks import records
 from shared.pipeline_tasks.records import OpenTask, WaitsFor
 
@@ -55,7 +55,8 @@ def complete(ports: Ports, chain: Chain, *, last: bool = False) -> None:
         last: whether the log and the summary are left out: they, and not the completion, may be what fails.
 
     Raises:
-        GenAIOpsError: a passing fault; all other tasks were completed, and this one's record stays for the next time.
+        GenAIOpsError: a passing fault, or the key of the tokens cannot be had; all other tasks were completed, and this
+            one's record stays for the next time.
     """
     faults: list[GenAIOpsError] = []
     for record, etag in records.opened(ports, chain.id):
@@ -71,27 +72,47 @@ def complete(ports: Ports, chain: Chain, *, last: bool = False) -> None:
         except GenAIOpsError as fault:
             records.release(ports, *claimed)
             faults.append(fault)
-    if faults:
-        raise faults[0]
+    if faults:  # a passing one first: it comes again, where a refusal would end the step
+        raise min(faults, key=lambda fault: isinstance(fault, BusinessFailure))
 
 
 def _tell(ports: Ports, chain: Chain, record: OpenTask, answer: Answer, *, bare: bool) -> None:
     log_text, summary = ("", "") if bare else _texts(ports, chain, record, answer)
+    finish(ports, record, succeeded=answer.succeeded, log_text=log_text, summary=summary)
+
+
+def finish(ports: Ports, record: OpenTask, *, succeeded: bool, log_text: str, summary: str) -> None:
+    """Complete a task that was claimed, and end its record. Raises Throttled or Transient, and as `Keys.key` does."""
+    outcome = "succeeded" if succeeded else "failed"
     try:
-        ports.pipelines.finish(records.task(ports, record), succeeded=answer.succeeded, log=log_text, summary=summary)
-        outcome = "succeeded" if answer.succeeded else "failed"
-        log.info("%s: the pipeline task %s was completed as %s", chain.id, record.id, outcome)
-    except (NotFound, BusinessFailure) as error:
-        # It was completed before, its pipeline was cancelled, or its token has expired: nobody can be told any more.
-        outcome = "gone"
-        log.warning("%s: the pipeline task %s cannot be completed: %s", chain.id, record.id, error)
+        task = records.task(ports, record)
+    except NotFound as error:
+        outcome = _gone(record, error)
+    else:
+        try:
+            ports.pipelines.finish(task, succeeded=succeeded, log=log_text, summary=summary)
+            log.info("%s: the pipeline task %s was completed as %s", record.chain, record.id, outcome)
+        except (NotFound, BusinessFailure) as error:
+            # It was completed before, its pipeline was cancelled, or its token has expired.
+            outcome = _gone(record, error)
     records.end(ports, record, outcome)
 
 
+def _gone(record: OpenTask, error: GenAIOpsError) -> str:
+    log.warning("%s: the pipeline task %s cannot be completed: %s", record.chain, record.id, error)
+    return "gone"
+
+
 def _texts(ports: Ports, chain: Chain, record: OpenTask, answer: Answer) -> tuple[str, str]:
+    """Log and summary. Raises Throttled or Transient."""
     from shared.notification.final_log import final_log, plain
     from shared.notification.run_page import run_summary
 
-    if record.waits_for is WaitsFor.APPROVAL:
-        return f"{plain(answer.reason, 2_000)}\n{ports.settings.functions_url}/api/chains/{chain.id}\n", ""
-    return final_log(ports, chain), run_summary(ports, chain)
+    if record.waits_for is WaitsFor.RESULT:
+        try:
+            return final_log(ports, chain), run_summary(ports, chain)
+        except (Throttled, Transient):
+            raise
+        except Exception:  # a pipeline must not wait for texts that can never be made
+            log.exception("%s: the pipeline task %s is completed without its log", chain.id, record.id)
+    return f"{plain(answer.reason, 2_000)}\n{ports.settings.functions_url}/api/chains/{chain.id}\n", ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from shared import chain_store
 from shared.chain.commands import ShowProgress
 from shared.chain.messages import Queue
+from shared.chain.state import ChainStatus
 from shared.claim_check import send
 from shared.envelopes import envelope
 from shared.errors import BusinessFailure, Conflict, GenAIOpsError, NotFound
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("genaiops.tasks")
 
 PENDING: Final = "pending"
+_SAYING: Final = b"saying"
+_SAID: Final = b"said"
 
 
 def message(ports: Ports, chain: str, occasion: str) -> OutgoingMessage:
@@ -51,25 +54,49 @@ def _show_status(ports: Ports, chain: Chain) -> None:
     """Say on the pull request, once, that the chain has begun: a policy that requires the status waits for it."""
     from shared.notification import pull_request
 
-    if chain.status.is_final or chain.outcome is not None or not pull_request.is_told(ports, chain):
+    if not pull_request.is_told(ports, chain):
         return
-    blob = f"{PENDING}/{chain.id}"
+    if pull_request.is_decided(chain):
+        _mend_status(ports, chain)
+        return
     try:
-        ports.blobs.write(records.CONTAINER, blob, b"", if_absent=True)
+        ports.blobs.write(records.CONTAINER, _status_blob(chain), _SAYING, if_absent=True)
     except Conflict:
         return  # said before, or somebody else is at it
     try:
         pull_request.set_status(ports, chain)
     except (NotFound, BusinessFailure) as error:
         log.warning("%s: its pull request cannot be told that it has begun: %s", chain.id, error)
-        return
     except GenAIOpsError:
-        ports.blobs.delete(records.CONTAINER, blob)  # the next occasion tries again
+        ports.blobs.delete(records.CONTAINER, _status_blob(chain))  # the next occasion tries again
         raise
     # The chain may have ended while this was under way: then this came after its last status, and must not stay.
     now, _ = chain_store.load(ports.blobs, chain.id)
-    if now.status.is_final or now.outcome is not None:
-        pull_request.set_status(ports, now)
+    if pull_request.is_decided(now):
+        _mend_status(ports, now)
+    else:
+        ports.blobs.write(records.CONTAINER, _status_blob(chain), _SAID)
+
+
+def _mend_status(ports: Ports, chain: Chain) -> None:
+    """Say how the chain ends once more where it is not known when the pending status was set: perhaps after it."""
+    from shared.notification import pull_request
+
+    try:
+        said = ports.blobs.read(records.CONTAINER, _status_blob(chain))
+    except NotFound:
+        return  # it was never set
+    if said == _SAID or chain.outcome is ChainStatus.SUPERSEDED:
+        return  # the newer chain speaks for the pull request
+    try:
+        pull_request.set_status(ports, chain)
+    except (NotFound, BusinessFailure) as error:
+        log.warning("%s: its pull request cannot be told how it ends: %s", chain.id, error)
+    ports.blobs.write(records.CONTAINER, _status_blob(chain), _SAID)
+
+
+def _status_blob(chain: Chain) -> str:
+    return f"{PENDING}/{chain.id}"
 
 
 def _show_lines(ports: Ports, chain: Chain) -> None:
