@@ -20,13 +20,14 @@ from shared.chain.messages import (
     RequestApproval,
     SendAlert,
 )
-from shared.chain.state import Chain, ChainStatus
+from shared.chain.state import Chain, ChainStatus, StepStatus
 from shared.notification import pull_request
 from shared.notification.alert_text import alert_text, alert_title
 from shared.notification.approval_text import approval_facts, approval_text
 from shared.notification.comment import comment
 from shared.notification.run_page import run_summary
 from shared.notification.told import ending
+from shared.pages.words import step_word
 from shared.pipeline_tasks import completion
 from shared.ports import Notice, NoticeKind, Ports
 
@@ -56,6 +57,17 @@ def perform(ports: Ports, chain: Chain, command: NotificationCommand) -> Answer:
     return Notified(**answer_to(ports, command))
 
 
+def steps_taken(chain: Chain) -> str:
+    """The chain in a few lines: why it ended so, and each step with what came of it."""
+    lines = [chain.reason] if chain.reason else []
+    lines.extend(
+        f"- {step_word(step.step)}: {step.status.value}. {step.detail}".rstrip()
+        for step in chain.steps
+        if step.status in (StepStatus.DONE, StepStatus.FAILED)
+    )
+    return "\n".join(lines)
+
+
 def _finish(ports: Ports, chain: Chain, command: FinishTask) -> None:
     """Give the result back: first of all to who waits for it."""
     from shared.perform import PAUSES_S
@@ -77,6 +89,7 @@ def _approval(ports: Ports, chain: Chain, kind: NoticeKind) -> Notice:
         chain=chain.id,
         title=f"Approve the deployment of {chain.request.use_case} {what}",
         text=approval_text(ports, chain),
+        brief=steps_taken(chain),
         recipients=approval.approvers,
         deadline=approval.deadline,
         links={approver: link_for(ports, chain, approver) for approver in approval.approvers},
@@ -95,6 +108,7 @@ def _notice(ports: Ports, chain: Chain, kind: NoticeKind, title: str, text: str)
         chain=chain.id,
         title=title,
         text=text,
+        brief=steps_taken(chain) if kind is not NoticeKind.ALERT else "",
         links=links,
         succeeded=ending(chain).outcome is ChainStatus.SUCCEEDED,
     )

@@ -30,6 +30,8 @@ class Notice:
     title: str
     text: str
     """Markdown."""
+    brief: str = ""
+    """The same in a few lines, for where there is no room for tables; empty: the text is short itself."""
     recipients: tuple[str, ...] = ()
     """Of an approval, the approvers: a mail address each, or a name that no mail reaches."""
     links: Mapping[str, str] = field(default_factory=dict)

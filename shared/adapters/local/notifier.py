@@ -41,7 +41,7 @@ class ConsoleNotifier:
         if notice.deadline is not None:
             lines.append(f"    Answer until {notice.deadline:%Y-%m-%d %H:%M} UTC; no answer counts as a rejection.")
         if notice.kind is not NoticeKind.PROGRESS:
-            lines += [f"    {line}" for line in notice.text.splitlines()]
+            lines += [f"    {line}" for line in (notice.brief or notice.text).splitlines()]
         lines += [f"    {label}: {address}" for label, address in notice.links.items()]
         if notice.open_link:
             lines.append(f"    Open: {notice.open_link}")
