@@ -30,8 +30,6 @@ class Notice:
     title: str
     text: str
     """Markdown."""
-    brief: str = ""
-    """The same in a few lines, for where there is no room for tables; empty: the text is short itself."""
     recipients: tuple[str, ...] = ()
     """Of an approval, the approvers: a mail address each, or a name that no mail reaches."""
     links: Mapping[str, str] = field(default_factory=dict)
@@ -43,6 +41,8 @@ class Notice:
     succeeded: bool | None = None
     deadline: datetime | None = None
     """Of an approval, until when an answer counts; silence is a rejection. Each channel says so in its own words."""
+    brief: str = ""
+    """The text in a few lines, for where there is no room for tables; empty: the text is short itself."""
 
 
 class Notifier(Protocol):
