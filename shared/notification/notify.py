@@ -6,7 +6,7 @@ through the notifier, Azure DevOps through `pull_request.py` and `shared/pipelin
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from shared.answers import answer_to
 from shared.approvals.links import approval_of, link_for, open_link_for
@@ -21,6 +21,7 @@ from shared.chain.messages import (
     SendAlert,
 )
 from shared.chain.state import Chain, ChainStatus, StepStatus
+from shared.errors import Throttled, Transient
 from shared.notification import pull_request
 from shared.notification.alert_text import alert_text, alert_title
 from shared.notification.approval_text import approval_facts, approval_text
@@ -31,15 +32,35 @@ from shared.pages.words import step_word
 from shared.pipeline_tasks import completion
 from shared.ports import Notice, NoticeKind, Ports
 
+PAUSE_S: Final = 30.0
+"""Seconds between two tries while mail, or Azure DevOps, is away."""
+LOOKS: Final = 120
+"""So many tries, an hour in all: then the fault counts as every command's. Silence decides an approval before that."""
+BARE_FROM: Final = 4
+"""From this try on tasks are completed without log and summary: they may be what fails."""
+
 NotificationCommand = RequestApproval | RemindApprovers | CommentPullRequest | SendAlert | FinishTask
 
 
 def perform(ports: Ports, chain: Chain, command: NotificationCommand) -> Answer:
-    """Tell those whom the command names."""
+    """Tell those whom the command names. An outage of what tells them costs time, and not the chain.
+
+    Raises Throttled to be called again; Transient where that has been going on for an hour.
+    """
+    try:
+        _tell(ports, chain, command)
+    except Transient as fault:
+        if command.look >= LOOKS:
+            raise
+        raise Throttled(str(fault), PAUSE_S) from fault
+    answer = ApprovalRequested if isinstance(command, RequestApproval) else Notified
+    return answer(**answer_to(ports, command))
+
+
+def _tell(ports: Ports, chain: Chain, command: NotificationCommand) -> None:
     match command:
         case RequestApproval():
             ports.notifier.send(_approval(ports, chain, NoticeKind.APPROVAL))
-            return ApprovalRequested(**answer_to(ports, command))
         case RemindApprovers():
             ports.notifier.send(_approval(ports, chain, NoticeKind.REMINDER))
         case CommentPullRequest():
@@ -54,7 +75,6 @@ def perform(ports: Ports, chain: Chain, command: NotificationCommand) -> Answer:
             _finish(ports, chain, command)
         case _:
             assert_never(command)
-    return Notified(**answer_to(ports, command))
 
 
 def steps_taken(chain: Chain) -> str:
@@ -70,11 +90,9 @@ def steps_taken(chain: Chain) -> str:
 
 def _finish(ports: Ports, chain: Chain, command: FinishTask) -> None:
     """Give the result back: first of all to who waits for it."""
-    from shared.perform import PAUSES_S
-
     title = f"{chain.request.kind} chain of {_title(chain)}"
     pull_request.each_way(
-        lambda: completion.complete(ports, chain, last=command.attempt >= len(PAUSES_S)),
+        lambda: completion.complete(ports, chain, last=command.look >= BARE_FROM),
         lambda: pull_request.tag_run(ports, chain),
         lambda: ports.notifier.send(_notice(ports, chain, NoticeKind.RESULT, title, run_summary(ports, chain))),
     )
@@ -83,6 +101,8 @@ def _finish(ports: Ports, chain: Chain, command: FinishTask) -> None:
 def _approval(ports: Ports, chain: Chain, kind: NoticeKind) -> Notice:
     approval = approval_of(chain)
     what = f"version {chain.flow.version}" if chain.flow else "a version"
+    approved = {given.person for given in approval.given}  # of a group, others may still be wanted
+    asked = tuple(name for name in approval.approvers if name not in approved or name in approval.groups)
     return Notice(
         key=f"{chain.id}/{kind}",
         kind=kind,
@@ -90,9 +110,9 @@ def _approval(ports: Ports, chain: Chain, kind: NoticeKind) -> Notice:
         title=f"Approve the deployment of {chain.request.use_case} {what}",
         text=approval_text(ports, chain),
         brief=steps_taken(chain),
-        recipients=approval.approvers,
+        recipients=asked,
         deadline=approval.deadline,
-        links={approver: link_for(ports, chain, approver) for approver in approval.approvers},
+        links={approver: link_for(ports, chain, approver) for approver in asked},
         open_link=open_link_for(ports, chain),
         facts=approval_facts(chain),
     )

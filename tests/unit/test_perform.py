@@ -13,6 +13,7 @@ from shared.chain.messages import CancelRequested, PrepareChain, Queue, RunCell,
 from shared.chain.state import ChainStatus
 from shared.delivery import Delivery
 from shared.errors import Throttled, Transient
+from shared.notification import notify
 from shared.perform import DEPLOY_PATIENCE, perform
 from shared.ports import RunOutcome, RunSpec, RunStatus
 from tests.memory_world import World, accuracy, exact, small_flow
@@ -55,8 +56,8 @@ def test_a_service_that_is_away_for_a_while_fails_nothing(tmp_path):
     assert (world.clock.now() - before).total_seconds() >= 100, "each attempt waits longer than the one before"
 
 
-def test_a_service_that_stays_away_ends_the_command_with_what_it_said(tmp_path):
-    notifier = Ailing(*[Transient("the mail server is away")] * 5)
+def test_a_mail_server_that_stays_away_is_tried_for_an_hour_and_then_ends_the_command_with_what_it_said(tmp_path):
+    notifier = Ailing(*[Transient("the mail server is away")] * (notify.LOOKS + 5))
     world = World(tmp_path, notifier=notifier)
     chain = world.request("cd")
     world.pump()
