@@ -86,6 +86,14 @@ def test_what_git_keeps_in_netrc_never_replaces_a_token(world, tmp_path: Path, m
     assert all(seen.headers["authorization"].startswith("Bearer ") for seen in world.server.requests)
 
 
+def test_a_cookie_that_one_task_was_given_never_signs_another_one_in(world):
+    cookie = {"Set-Cookie": "UserAuthentication=of-the-first-task; Path=/; Secure; HttpOnly"}
+    world.server.answer_with(b"{}", "POST", "/feed$", headers=cookie)
+    for _ in range(2):
+        world.pipelines.tell(task_of(world.server.waiting_task()), ["a line"])
+    assert [seen.headers.get("cookie") for seen in world.server.seen("POST", "/feed$")] == [None, None]
+
+
 def test_the_app_is_never_asked_for_a_token_where_the_address_is_foreign(world, identity):
     task, page = task_of(world.server.waiting_task()), world.server.pull_request("1" * 40)
     before = identity.asked

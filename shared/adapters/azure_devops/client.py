@@ -110,6 +110,8 @@ class Client:
 
     def _pipeline(self, *, is_app: bool) -> PipelineClient[Any, Any]:
         """With the app's tokens, or with none of its own."""
+        from http.cookiejar import DefaultCookiePolicy
+
         import requests
         from azure.core import PipelineClient
         from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RetryPolicy, UserAgentPolicy
@@ -121,6 +123,9 @@ class Client:
                 # Without this, requests puts what ~/.netrc holds for the host in place of our token: git keeps its
                 # passwords for Azure Repos there.
                 session.auth = _as_it_is
+                # Tasks of all organisations share this session: a cookie that one token's answer set would sign the next
+                # request in as that one.
+                session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
                 retry = RetryPolicy(
                     retry_total=self._retries,
                     retry_connect=self._retries,

@@ -136,9 +136,11 @@ class AzureDevOpsServer:
         with self.lock:
             return [each for each in self.requests if method in ("", each.method) and re.search(path, each.path)]
 
-    def answer_with(self, body: bytes, method: str, path: str, *, status: int = 200) -> None:
+    def answer_with(
+        self, body: bytes, method: str, path: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Answer the next such request with these bytes, whatever it asks for."""
-        self._bodies.append((method, path, Response(body, status)))
+        self._bodies.append((method, path, Response(body, status, headers or {})))
 
     def user(self, request: Request, right: str = "") -> str:
         """The id in the organisation of who sent this token of Entra ID; they need this right."""
