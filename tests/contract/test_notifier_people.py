@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from markdown_it import MarkdownIt
 
 from shared.adapters.local.notifier import ConsoleNotifier
 from shared.adapters.memory.blobs import MemoryBlobStore
@@ -123,6 +124,16 @@ def test_a_card_stays_within_what_teams_takes_and_repeats_no_personal_link_of_it
     (posted,) = stage.webhook.posted
     assert len(json.dumps(posted, ensure_ascii=False).encode()) <= LARGEST
     assert "token-of" not in json.dumps(posted)
+
+
+def test_nothing_that_a_requester_wrote_becomes_a_link_of_a_card(stage: Stage) -> None:
+    bait = "[Open the approval](https://evil.example)"
+    stage.send(replace(NOTICE, title=bait, facts={"Branch": bait, bait: "x"}, recipients=(bait, JONAS)))
+    (posted,) = stage.webhook.posted
+    title, facts = posted["attachments"][0]["content"]["body"][:2]
+    texts = [title["text"], *(part for fact in facts["facts"] for part in fact.values())]
+    assert sum("evil.example" in text for text in texts) == 4
+    assert not any("<a" in MarkdownIt().render(text) for text in texts)
 
 
 def test_hostile_text_stays_text_in_a_mail_and_adds_no_header(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_ope
 from shared.adapters.azure.errors import retry_after
 from shared.adapters.people.delivery import ASKS, Delivery, headline
 from shared.errors import BusinessFailure, Throttled, Transient
+from shared.notification.markdown import JOINER
 from shared.pages.words import when
 from shared.ports import Notice, NoticeKind
 from shared.visible import visible
@@ -76,13 +77,10 @@ class CardChannel:
 def card(notice: Notice, elsewhere: str) -> dict[str, Any]:
     """The message that a Teams workflow takes: one Adaptive Card, at most `LARGEST` bytes."""
     asks = notice.kind in ASKS
-    title = " ".join(visible(headline(notice)).split())[:_VALUE]
-    facts = [
-        {"title": visible(name)[:_VALUE], "value": visible(value)[:_VALUE]}
-        for name, value in list(notice.facts.items())[:_FACTS]
-    ]
+    title = _without_links(" ".join(visible(headline(notice)).split())[:_VALUE])
+    facts = [_fact(name, value) for name, value in list(notice.facts.items())[:_FACTS]]
     if notice.recipients:
-        facts.append({"title": "Approvers", "value": visible(", ".join(notice.recipients))[:_VALUE]})
+        facts.append(_fact("Approvers", ", ".join(notice.recipients)))
     ending = []
     if notice.deadline:
         ending.append(f"Answer until {when(notice.deadline)}. No answer counts as a rejection.")
@@ -100,6 +98,18 @@ def card(notice: Notice, elsewhere: str) -> dict[str, Any]:
         if not text or len(json.dumps(made, ensure_ascii=False).encode()) <= LARGEST:
             return made
         text = text[: len(text) * 3 // 4] + "…" if len(text) > 100 else ""
+
+
+def _fact(name: str, value: str) -> dict[str, str]:
+    return {"title": _without_links(visible(name)[:_VALUE]), "value": _without_links(visible(value)[:_VALUE])}
+
+
+def _without_links(text: str) -> str:
+    """Plain text in which a card finds no link: whoever asks for a chain could word one like the approval's own.
+
+    Titles and facts, too, are read as Markdown: https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features.
+    """
+    return text.replace("](", f"]{JOINER}(").replace("]:", f"]{JOINER}:")
 
 
 def _envelope(title: str, facts: list[dict[str, str]], text: str, ending: str, links: dict[str, str]) -> dict[str, Any]:
