@@ -20,6 +20,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 DEFAULT_ENVIRONMENT: Final = "dev"
 """The environment that needs no overlay."""
+_ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 class Refusal(Exception):
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         meant = _meant(options, _git)
     except Refusal as refusal:
-        print(f"##vso[task.logissue type=error]{refusal}")  # noqa: T201
+        # It repeats what a person typed: a second line of that could be a command of its own.
+        print(f"##vso[task.logissue type=error]{' '.join(str(refusal).split())}")  # noqa: T201
         return 1
     for use_case, environment in meant.items():
         key = use_case.replace("-", "_")
@@ -57,6 +59,8 @@ def _meant(options: argparse.Namespace, git: Git) -> dict[str, str]:
     branch = os.environ.get("BUILD_SOURCEBRANCH", "").removeprefix("refs/heads/")
     if not fnmatch.fnmatchcase(branch, options.branch):
         raise Refusal(f"This pipeline is for branches named {options.branch}; this run is for {branch}")
+    if not _ENVIRONMENT.fullmatch(options.environment):
+        raise Refusal(f"`environment` is {options.environment}; it must be letters, digits, _ and -")
     names = list(options.use_cases)
     for name in names:
         if not (ROOT / "flows" / name / "experiment.yaml").is_file():

@@ -232,6 +232,17 @@ def test_another_branch_or_an_unknown_use_case_is_refused(play: Play, repository
     assert not (repository.folder / "here").exists()
 
 
+@pytest.mark.parametrize("parameter", ["selected", "environment"])
+def test_what_a_person_types_gives_no_command_of_its_own(play: Play, parameter: str) -> None:
+    typed = "ticket_triage\n##vso[task.setvariable variable=checked_ticket_triage]true"
+    chosen = {"selected": "ticket_triage", parameter: typed}
+    agent = play(expand(ROOT / "pipelines" / "ci_dev.yml", chosen), "Manual", "refs/heads/development")
+    assert agent.failed
+    assert "it must be" in agent.issues[0]
+    assert "checked_ticket_triage" not in agent.variables
+    assert not agent.outputs
+
+
 def test_an_agent_may_send_the_request_itself(play: Play, repository: Repository) -> None:
     repository.commit("Change", {README: "\nMore.\n"})
     pipeline = expand(ROOT / "pipelines" / "ci_dev.yml", {"publish": "agent"})
