@@ -65,8 +65,9 @@ param alertMails string = ''
 @description('What the group may cost a month, in the currency of the bill; 0: no budget.')
 param monthlyBudget int = 0
 
-@description('The month from which the budget counts.')
-param budgetStart string = utcNow('yyyy-MM-01')
+// No default of this month: Azure refuses to move a budget's start, so that each deployment in a later month would fail.
+@description('The first day of the month in which the budget is first made, YYYY-MM-01, and the same ever after; empty: no budget.')
+param budgetStart string = ''
 
 @description('Minutes that a chain may stay in one step before somebody is told.')
 param stuckAfterMinutes int = 180
@@ -522,7 +523,7 @@ module alerts 'modules/alerts.bicep' = {
   }
 }
 
-module budget 'modules/budget.bicep' = if (monthlyBudget > 0) {
+module budget 'modules/budget.bicep' = if (monthlyBudget > 0 && !empty(budgetStart)) {
   name: 'budget'
   params: {
     name: names.budget
@@ -635,4 +636,5 @@ output Storage__blobServiceUri string = data.outputs.blobEndpoint
 output GENAIOPS_SUBSCRIPTION_ID string = subscription().subscriptionId
 output GENAIOPS_RESOURCE_GROUP string = resourceGroup().name
 output GENAIOPS_ML_WORKSPACE string = machineLearning.outputs.name
+output GENAIOPS_KEY_ENCRYPTION_KEY string = '${vault.outputs.uri}keys/${keyEncryptionKey}'
 output GENAIOPS_FUNCTIONS_URL string = empty(functionsUrl) ? functions.outputs.url : functionsUrl

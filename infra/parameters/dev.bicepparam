@@ -15,5 +15,6 @@ param openAiCapacity = 30
 param onlineEndpoints = true
 param stuckAfterMinutes = 360
 param monthlyBudget = 300
+param budgetStart = '' // the month of the first deployment, YYYY-MM-01; no budget without it
 param alertMails = ''
 param azureDevOps = ''

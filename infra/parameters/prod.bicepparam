@@ -20,5 +20,6 @@ param privateNetwork = true
 param serviceBusAddresses = []
 param stuckAfterMinutes = 180
 param monthlyBudget = 2000
+param budgetStart = '' // the month of the first deployment, YYYY-MM-01; no budget without it
 param alertMails = ''
 param azureDevOps = ''

@@ -287,8 +287,6 @@ class _Scope:
                     "authentication": {"loginEndpoint": "https://login.microsoftonline.com/"},
                     "resourceManager": "https://management.azure.com/",
                 }
-            case "utcNow", ["yyyy-MM-01"]:
-                return "2030-01-01"
             case (("guid" | "uniqueString"), _):
                 identifier = _guid("|".join(map(str, arguments)))
                 return identifier if name == "guid" else identifier.replace("-", "")[:13]

@@ -59,10 +59,19 @@ def test_every_combination_of_two_options_deploys():
     options = {
         name: value
         for name, value in EVERYTHING.items()
-        if value is True or name in ("monthlyBudget", "signInClientId")
+        if value is True or name in ("monthlyBudget", "budgetStart", "signInClientId")
     }
     for first, second in itertools.combinations(options, 2):
         assert deployment(**{first: options[first], second: options[second]}).made
+
+
+def test_a_budget_has_the_start_that_was_given_and_none_is_made_without():
+    """Azure refuses another start for a budget that exists, so it may not follow the day of the deployment:
+    https://learn.microsoft.com/rest/api/consumption/budgets/create-or-update"""
+    (budget,) = deployment(monthlyBudget=100, budgetStart="2029-11-01").of("Microsoft.Consumption/budgets")
+    assert budget.properties["timePeriod"] == {"startDate": "2029-11-01"}
+    assert deployment(monthlyBudget=100).of("Microsoft.Consumption/budgets") == []
+    assert not any("utcNow" in path.read_text() for path in FILES)
 
 
 def test_no_two_resources_have_one_name_and_no_name_is_too_long():

@@ -26,6 +26,7 @@ EVERYTHING: Final[dict[str, Any]] = {
     "containerRegistrySku": "Premium",
     "alertMails": "ops@example.com,lead@example.com",
     "monthlyBudget": 100,
+    "budgetStart": "2030-01-01",
     "azureDevOps": "https://dev.azure.com/contoso",
     "pipelineFederations": [{"name": "chains", "issuer": "https://login.example/v2.0", "subject": "/eid1/c/x"}],
     "operatorsGroupId": "22222222-2222-2222-2222-222222222222",
