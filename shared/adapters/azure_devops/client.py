@@ -123,8 +123,8 @@ class Client:
                 # Without this, requests puts what ~/.netrc holds for the host in place of our token: git keeps its
                 # passwords for Azure Repos there.
                 session.auth = _as_it_is
-                # Tasks of all organisations share this session: a cookie that came with the answer to one token would go
-                # along with the next one.
+                # Tasks of all organisations share this session: a cookie that was set for one token would go along with
+                # the next one.
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
                 retry = RetryPolicy(
                     retry_total=self._retries,
