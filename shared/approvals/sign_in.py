@@ -41,6 +41,8 @@ _NAMES: Final = (
     "oid",
 )
 """Claims that name a person, the best for people to read first. The display name is none: anybody may bear it."""
+_MAILS: Final = frozenset({"http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress", "email"})
+_PROVIDERS: Final = ("http://schemas.microsoft.com/identity/claims/identityprovider", "idp")
 _GROUPS: Final = ("groups", "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups")
 
 
@@ -62,6 +64,8 @@ class Person:
     """Object ids of the groups, in lower case."""
     has_more_groups: bool = False
     """Whether the token had no room for the groups."""
+    unproven: tuple[str, ...] = ()
+    """Mail addresses that another organisation says are theirs: good for no approval, and enough to refuse one."""
 
     @property
     def name(self) -> str:
@@ -85,7 +89,7 @@ class Person:
         sees that one person has answered twice, or asked for the chain.
         """
         requester = chain.request.requester
-        if requester is not None and is_requester(chain, *self.names):
+        if requester is not None and is_requester(chain, *self.names, *self.unproven):
             return requester
         approval = chain.approval
         own = [] if approval is None else [name for name in self.approvers(approval) if name not in approval.groups]
@@ -109,16 +113,19 @@ def person(settings: Settings, request: Request) -> Person:
         raise NotSignedIn("Nobody is signed in.")
     claims = _claims(request.principal)
     names: list[str] = []
+    unproven: list[str] = []
+    trusts_mail = not _is_guest(claims)
     for known in _NAMES:
+        found = names if trusts_mail or known not in _MAILS else unproven
         for name in claims.get(known, []):
-            if name.isprintable() and 0 < len(name.strip()) <= _LONGEST_NAME and name.strip() not in names:
-                names.append(name.strip())
+            if name.isprintable() and 0 < len(name.strip()) <= _LONGEST_NAME and name.strip() not in found:
+                found.append(name.strip())
     if not names:
         raise BusinessFailure("The sign-in names nobody: its token has neither preferred_username nor oid.")
     groups = frozenset(group.strip().lower() for known in _GROUPS for group in claims.get(known, []))
     overage = any("groups" in text for text in claims.get("_claim_names", []))
     overage = overage or any(text.lower() == "true" for text in claims.get("hasgroups", []))
-    return Person(tuple(names), groups, overage and not groups)
+    return Person(tuple(names), groups, overage and not groups, tuple(unproven))
 
 
 def sign_in_address(settings: Settings, last: str) -> str:
@@ -126,6 +133,16 @@ def sign_in_address(settings: Settings, last: str) -> str:
     prefix = urlsplit(settings.functions_url).path.rstrip("/")
     back = f"{prefix}/api/approvals/{quote(last, safe='')}"
     return f"{prefix}/.auth/login/{ENTRA_ID}?post_login_redirect_uri={quote(back, safe='')}"
+
+
+def _is_guest(claims: Mapping[str, Sequence[str]]) -> bool:
+    """Whether another organisation has signed the person in: its administrator may have given them any mail address.
+
+    https://learn.microsoft.com/entra/identity-platform/migrate-off-email-claim-authorization, and for `idp`, which
+    names another issuer for guests, https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference.
+    """
+    own = claims.get("iss", [])
+    return any(provider not in own for known in _PROVIDERS for provider in claims.get(known, []))
 
 
 def _claims(principal: str) -> Mapping[str, Sequence[str]]:

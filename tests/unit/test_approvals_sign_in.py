@@ -124,6 +124,28 @@ def test_an_approver_may_be_named_by_any_of_their_names(ports: Ports, claim: str
     assert look(ports, token_of(ports, chain), principal("m.k@corp.example", **{claim: MARIA})).status == 200
 
 
+@pytest.mark.parametrize("claim", ["idp", CLAIMS + "identityprovider"])
+def test_a_guests_mail_address_is_their_own_organisations_word_and_makes_no_approver(ports: Ports, claim: str) -> None:
+    own, other = "https://login.example/own/v2.0", "https://sts.example/other/"
+    chain = waiting(ports)
+    member = principal("m.k@corp.example", email=MARIA, iss=own, **{claim: own})
+    guest = principal("eve@other.example", email=MARIA, iss=own, **{claim: other})
+    for last in (token_of(ports, chain), chain.id):
+        assert look(ports, last, member).status == 200
+        assert look(ports, last, guest).status == 403
+        assert post(ports, last, guest, proof="").status == 403
+    invited = principal(MARIA, email="eve@example.org", iss=own, **{claim: other})
+    assert look(ports, chain.id, invited).status == 200, "a sign-in name is proven"
+
+
+def test_a_guest_who_asked_is_recognised_by_their_mail_address_all_the_same(ports: Ports) -> None:
+    chain = waiting(ports, requester="eve@mail.example")
+    guest = principal("eve@other.example", email="eve@mail.example", idp="https://sts.example/other/", groups=GROUP)
+    assert "somebody else must approve it" in look(ports, chain.id, guest).html
+    assert post(ports, chain.id, guest).status == 403
+    assert sent_events(ports) == []
+
+
 def test_a_display_name_is_nobodys_name(ports: Ports, chain: Chain) -> None:
     assert look(ports, token_of(ports, chain), principal("eve@example.org", name=MARIA)).status == 403
 
