@@ -216,6 +216,14 @@ def test_a_blob_that_is_no_key_is_named(wrapped: Open, content: bytes) -> None:
         wrapped(blobs).key(TASK_TOKENS)
 
 
+def test_who_does_not_know_the_vaults_key_is_told_the_setting_and_takes_no_record_for_a_key(wrapped: Open) -> None:
+    blobs = MemoryBlobStore()
+    key = wrapped(blobs).key(APPROVAL_LINKS)
+    with pytest.raises(BusinessFailure, match="GENAIOPS_KEY_ENCRYPTION_KEY"):
+        BlobKeys(blobs).key(APPROVAL_LINKS)
+    assert wrapped(blobs).key(APPROVAL_LINKS) == key
+
+
 def test_a_wrapped_text_that_was_changed_is_refused(wrapped: Open) -> None:
     blobs = MemoryBlobStore()
     wrapped(blobs).key(TASK_TOKENS)
