@@ -42,7 +42,7 @@ class BlobKeys:
         if len(content) != KEY_BYTES:
             raise BusinessFailure(
                 f"The blob {CONTAINER}/{name} must hold {KEY_BYTES} bytes and holds {len(content)}. If a key of Key "
-                "Vault wraps it, set GENAIOPS_KEY_ENCRYPTION_KEY as the other processes have it; else delete the blob, and "
-                "a new key is made."
+                "Vault wraps it, set GENAIOPS_KEY_ENCRYPTION_KEY as the other processes have it; else delete the blob, "
+                "and a new key is made."
             )
         return content
