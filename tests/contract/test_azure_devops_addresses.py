@@ -64,6 +64,8 @@ def test_an_organisation_is_known_by_its_address_and_by_its_older_one(allowed: A
         "https://dev.azure.com/contoso?x=1",
         "https://dev.azure.com/contoso#x",
         "https://dev.azure.com/contoso;x/shop",
+        "https://dev.azure.com/contoso/..;x/mallory",
+        "https://dev.azure.com/contoso/..%20/mallory",
         "https://dev.azure.com@mallory.example/contoso",
         "https://mallory.example@dev.azure.com/contoso",
         "https://user:word@dev.azure.com/contoso",

@@ -78,8 +78,9 @@ def _decoded(part: str) -> str:
     if re.search(r"%(?![0-9A-Fa-f]{2})", part):
         return ""
     text = unquote(part, errors="replace")
-    # A slash, a dot segment or a second layer of encoding: a proxy and the server may disagree about these.
-    is_plain = text.strip(".") != "" and text.isprintable() and not set(text) & set("/\\%?#\ufffd")
+    # A slash, a dot segment (`..;x` is one for some, `.. ` for others) or a second layer of encoding: a proxy and the
+    # server may disagree about these.
+    is_plain = text.partition(";")[0].strip(". ") != "" and text.isprintable() and not set(text) & set("/\\%?#\ufffd")
     return text if is_plain else ""
 
 
