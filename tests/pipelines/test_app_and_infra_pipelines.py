@@ -158,6 +158,8 @@ def test_nothing_is_deployed_for_a_pull_request_or_from_another_branch(name: str
         ("IndividualCI", "refs/heads/release/1.2"),
         ("PullRequest", "refs/pull/17/merge"),
         ("Manual", "refs/heads/somebody/tries"),
+        ("Manual", "refs/heads/development-of-mine"),
+        ("Manual", "refs/heads/released"),
     ]:
         names = {"variables": {"Build.Reason": reason, "Build.SourceBranch": branch}}
         conditions = {
@@ -165,7 +167,7 @@ def test_nothing_is_deployed_for_a_pull_request_or_from_another_branch(name: str
         }
         met.append([stage for stage, text in conditions.items() if evaluate(text, names, {"succeeded": lambda: True})])
     first = "deploy" if name == "functions.yml" else "what_if"
-    assert met == [[f"{first}_dev"], [f"{first}_prod"], [], []]
+    assert met == [[f"{first}_dev"], [f"{first}_prod"], [], [], [], []]
     logged_in = [stage["stage"] for stage, job in jobs_of(pipeline) if "AzureCLI@2" in str(job)]
     assert all(stage.startswith(("deploy_", "what_if_")) for stage in logged_in)
 
