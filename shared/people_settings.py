@@ -21,7 +21,7 @@ WEBHOOK: Final = "GENAIOPS_WEBHOOK_URL"
 SIGN_IN: Final = "GENAIOPS_SIGN_IN"
 PLATFORM_SIGN_IN: Final = "WEBSITE_AUTH_ENABLED"
 """Set by App Service alone: https://learn.microsoft.com/azure/app-service/reference-app-settings"""
-MAIL_ADDRESS: Final = r"[^@\s,;<>\"]+@[A-Za-z0-9.-]+"
+MAIL_ADDRESS: Final = r"[^@\s,;<>()\"]+@[A-Za-z0-9.-]+"
 
 
 @dataclass(frozen=True)

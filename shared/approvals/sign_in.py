@@ -154,7 +154,8 @@ def _claims(principal: str) -> Mapping[str, Sequence[str]]:
         said = json.loads(base64.b64decode(principal, validate=True))
         found: dict[str, list[str]] = {}
         for claim in said["claims"]:
-            found.setdefault(str(claim["typ"]), []).append(str(claim["val"]))
+            if claim["val"] is not None:
+                found.setdefault(str(claim["typ"]), []).append(str(claim["val"]))
         provider = said["auth_typ"]
     except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise unreadable from error

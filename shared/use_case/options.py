@@ -16,7 +16,7 @@ from shared.use_case.problems import one_of
 LONGEST_TIMEOUT_MINUTES = 7 * 24 * 60
 MOST_APPROVALS: Final = 20
 _OBJECT_ID: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_MAIL_ADDRESS: Final = r"[^@\s,;<>\"]+@[A-Za-z0-9.-]+"
+_MAIL_ADDRESS: Final = r"[^@\s,;<>()\"]+@[A-Za-z0-9.-]+"
 
 
 def gates(block: Block, evaluators: tuple[Evaluator, ...]) -> Gates:

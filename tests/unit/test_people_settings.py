@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from shared import people_settings
@@ -59,3 +61,11 @@ def test_what_is_wrong_is_told_without_a_secret(variables: dict[str, str], told:
     _, wrong = read(**variables)
     assert any(told in text for text in wrong), wrong
     assert "planted" not in " ".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "address", ["(x)maria@example.com", "maria(x)@example.com", "a b@example.com", "a,b@example.com"]
+)
+def test_a_mail_address_holds_no_comment_so_that_one_mailbox_has_one_name(address: str) -> None:
+    assert re.fullmatch(people_settings.MAIL_ADDRESS, address) is None
+    assert re.fullmatch(people_settings.MAIL_ADDRESS, "maria.o'neil+flows@mail.example.com")
