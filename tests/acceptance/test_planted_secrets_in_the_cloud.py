@@ -23,6 +23,7 @@ from shared.chain.messages import Queue
 from shared.errors import BusinessFailure, Throttled, Transient
 from shared.housekeeping import sweep
 from shared.telemetry import logs
+from tests import waiting_tasks
 from tests.acceptance.test_telemetry import ask
 from tests.memory_world import World
 from tests.servers.application_insights import Ingestion
@@ -40,6 +41,7 @@ SETTINGS = {
 }
 AUTH_TOKEN = f"{MARK}-of-azure-devops-{MARK}"
 """No shape tells that this is one: it may lie in the properties of a request and nowhere else."""
+TASK = {**waiting_tasks.properties(), "AuthToken": AUTH_TOKEN}
 SAID = [
     f"401 Unauthorized: Authorization: Bearer {MARK}.{MARK}.{MARK}",
     f"GET https://town.blob.core.windows.net/c/b?sv=2024-01-01&sig={SAS}&se=2030 failed",
@@ -145,6 +147,7 @@ def shows(found: dict[str, bytes]) -> list[str]:
         ("registry", ("register", "latest", "list")),
         ("endpoints", ("deploy",)),
         ("notifier", ("notify", "send")),
+        ("pipelines", ("tell", "finish")),
     ],
 )
 def test_an_sdks_error_ends_or_delays_a_chain_and_its_secrets_show_nowhere(
@@ -155,7 +158,7 @@ def test_an_sdks_error_ends_or_delays_a_chain_and_its_secrets_show_nowhere(
         times = 2 if kind == "throttled" else 100
         telling = Telling(getattr(world.ports, port), methods, ERRORS[kind], times)
         world.ports = replace(world.ports, **{port: telling})
-        ask(world, "r1", traceparent="00-", AuthToken=AUTH_TOKEN, PlanUrl="https://dev.azure.com/town")
+        ask(world, "r1", traceparent="00-", **TASK)
         world.pump()
         sweep(world.ports)
         shown = pages(world, monkeypatch)
@@ -201,7 +204,7 @@ def test_an_error_that_leaves_a_handler_for_the_functions_host_leaves_its_secret
     from shared.advance import start
     from shared.delivery import Delivery
 
-    delivery = Delivery(Queue.CHAIN_REQUESTS, message.body, "m", 1, message.enqueued_at, {"AuthToken": AUTH_TOKEN})
+    delivery = Delivery(Queue.CHAIN_REQUESTS, message.body, "m", 1, message.enqueued_at, TASK)
     with pytest.raises(Transient) as caught:
         start(ports, delivery)
     assert MARK not in str(caught.value)
