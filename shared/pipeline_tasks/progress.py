@@ -105,6 +105,7 @@ def _show_lines(ports: Ports, chain: Chain) -> None:
         return
     lines = {entry.number: entry for entry in chain_store.read_log(ports.blobs, chain.id)}
     newest = max(lines, default=0)
+    faults: list[GenAIOpsError] = []
     for record, etag in waiting:
         if record.deaf or record.claimed_at is not None or record.shown >= newest:
             continue
@@ -114,7 +115,12 @@ def _show_lines(ports: Ports, chain: Chain) -> None:
             told_etag = records.change(ports, told, etag)
         except Conflict:
             continue
-        _tell(ports, record, told_etag, [lines[number] for number in sorted(lines) if number > record.shown])
+        try:
+            _tell(ports, record, told_etag, [lines[number] for number in sorted(lines) if number > record.shown])
+        except GenAIOpsError as fault:  # the others see them now
+            faults.append(fault)
+    if faults:
+        raise faults[0]
 
 
 def _tell(ports: Ports, record: OpenTask, etag: str, entries: list[LogEntry]) -> None:

@@ -85,6 +85,7 @@ def test_lines_that_could_not_be_shown_come_with_the_next(
     pipelines.telling = [fault]
     log(ports, chain, 1)
     progress.show(ports, chain)
+    assert sum(map(len, pipelines.feeds.values())) == 1, "the other task sees it at once"
     log(ports, chain, 2)
     progress.show(ports, chain)
     assert feed(pipelines) == ["1", "2"]
