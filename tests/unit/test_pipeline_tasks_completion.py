@@ -156,6 +156,27 @@ def test_texts_that_cannot_be_made_keep_nobody_waiting(ports: Ports, caplog: pyt
     assert "is completed without its log" in caplog.text
 
 
+def test_texts_that_cannot_be_made_for_now_are_waited_for(ports: Ports) -> None:
+    at_its_end(ports)
+
+    class Away:
+        """The container of the reports cannot be reached."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(ports.blobs, name)
+
+        def read(self, container: str, name: str) -> bytes:
+            if container == "reports":
+                raise Transient("the storage account is away")
+            return ports.blobs.read(container, name)
+
+    with pytest.raises(Transient, match="is away"):
+        complete(replace(ports, blobs=Away()))  # type: ignore[arg-type]
+    assert ended(ports) == ["succeeded"], "the check needs no texts"
+    complete(ports)
+    assert ended(ports) == ["succeeded"] * 3
+
+
 def test_at_the_last_attempt_nothing_but_the_completion_is_sent(ports: Ports) -> None:
     at_its_end(ports)
     complete(ports, last=True)

@@ -108,6 +108,15 @@ def test_a_task_that_takes_no_lines_is_not_shown_more_but_completed(
     assert pipelines.completions == [instance(1)]
 
 
+def test_a_task_that_is_being_completed_is_shown_no_further_lines(ports: Ports, pipelines: AilingPipelines) -> None:
+    chain = begun(ports)
+    records.open_task(ports, chain.id, task())
+    assert records.claim(ports, *next(records.opened(ports))) is not None
+    log(ports, chain, 1)
+    progress.show(ports, chain)
+    assert feed(pipelines) == []
+
+
 def test_a_task_that_ends_while_it_is_shown_lines_stays_ended(ports: Ports, pipelines: AilingPipelines) -> None:
     chain = begun(ports)
     records.open_task(ports, chain.id, task())
