@@ -21,6 +21,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from shared import chain_store
 from shared.adapters.azure.blobs import AzureBlobStore
+from shared.adapters.memory.pipelines import RecordingPipelines
 from shared.adapters.queues import QueueConfig
 from shared.advance import start
 from shared.chain.messages import Queue, parse_request
@@ -134,8 +135,7 @@ def test_a_request_that_is_published_twice_and_by_both_ways_starts_one_chain(
     assert str(tmp_path).encode() not in b"".join(bodies)
 
     ports = memory_ports()
-    people = replace(ports.settings.people, azure_devops=("https://dev.azure.com/example",))
-    ports = replace(ports, blobs=blobs, settings=replace(ports.settings, people=people))
+    ports = replace(ports, blobs=blobs, pipelines=RecordingPipelines("https://dev.azure.com/example"))
     for number, body in enumerate(bodies):
         start(ports, Delivery(Queue.CHAIN_REQUESTS, body, f"m{number}", 1, samples.NOW))
     assert [chain.id for chain in chain_store.recent(blobs, 10)] == [outputs["chain"]]
