@@ -6,6 +6,8 @@ A handler raises one of these (or lets any other exception pass, which counts as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class GenAIOpsError(Exception):
     """Base of every error that this product raises on purpose."""
@@ -41,3 +43,8 @@ class NotFound(GenAIOpsError):
 
 class InvalidName(Malformed):
     """A name that would become a path, a blob name or a resource name is not allowed."""
+
+
+def raised_for(faults: Sequence[GenAIOpsError]) -> GenAIOpsError:
+    """The one of several faults to raise: a passing one, for it comes again, where a refusal would end the step."""
+    return min(faults, key=lambda fault: isinstance(fault, BusinessFailure))

@@ -24,6 +24,9 @@ AssetName = Annotated[str, StringConstraints(pattern=ASSET_PATTERN)]
 ChainId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,95}$")]
 """`<use case>-<kind>-<12 hex of the request id's SHA-256>`, in lower case."""
 
+MAIL_ADDRESS: Final = r"[^@\s,;<>()\"]+@[A-Za-z0-9.-]+"
+"""A mail address, as a pattern. It holds no comment, so that one mailbox has one name."""
+
 CHAIN_ID_RULE: Final = "1 to 96 of the characters a-z 0-9 _ - and starts with a letter or a digit"
 
 CommandId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,95}/[0-9]{1,9}$")]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from shared.names import MAIL_ADDRESS
+
 AZURE_DEVOPS: Final = "GENAIOPS_AZURE_DEVOPS"
 MAIL_FROM: Final = "GENAIOPS_MAIL_FROM"
 SMTP: Final = "GENAIOPS_SMTP"
@@ -21,7 +23,6 @@ WEBHOOK: Final = "GENAIOPS_WEBHOOK_URL"
 SIGN_IN: Final = "GENAIOPS_SIGN_IN"
 PLATFORM_SIGN_IN: Final = "WEBSITE_AUTH_ENABLED"
 """Set by App Service alone: https://learn.microsoft.com/azure/app-service/reference-app-settings"""
-MAIL_ADDRESS: Final = r"[^@\s,;<>()\"]+@[A-Za-z0-9.-]+"
 
 
 @dataclass(frozen=True)

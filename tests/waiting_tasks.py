@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shared.adapters.memory.blobs import MemoryBlobStore
 from shared.adapters.memory.pipelines import RecordingPipelines
@@ -38,7 +38,11 @@ def properties(number: int = 1) -> dict[str, str]:
 
 def task(number: int = 1) -> PipelineTask:
     """The same, read."""
-    given = properties(number)
+    return task_from(properties(number))
+
+
+def task_from(given: Mapping[str, str]) -> PipelineTask:
+    """The task that a message's application properties name."""
     return PipelineTask(
         plan_url=given["PlanUrl"],
         project=given["ProjectId"],

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from shared.chain.state import Chain, ChainStatus, Step
-from shared.errors import BusinessFailure, GenAIOpsError, NotFound
+from shared.errors import GenAIOpsError, NotFound, raised_for
 from shared.notification.told import ending
 from shared.ports.pipelines import CheckState, PipelineRun, PullRequest
 
@@ -66,7 +66,7 @@ def each_way(*ways: Callable[[], None]) -> None:
         except GenAIOpsError as fault:
             faults.append(fault)
     if faults:
-        raise min(faults, key=lambda fault: isinstance(fault, BusinessFailure))
+        raise raised_for(faults)
 
 
 def _unless_gone(chain: Chain, way: Callable[[], None]) -> None:

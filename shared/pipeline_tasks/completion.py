@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared.chain.messages import Verdict
 from shared.chain.state import Chain, ChainStatus, Step
-from shared.errors import BusinessFailure, GenAIOpsError, NotFound, Throttled, Transient
+from shared.errors import BusinessFailure, GenAIOpsError, NotFound, Throttled, Transient, raised_for
 from shared.pipeline_tasks import records
 from shared.pipeline_tasks.records import OpenTask, WaitsFor
 
@@ -72,8 +72,8 @@ def complete(ports: Ports, chain: Chain, *, last: bool = False) -> None:
         except GenAIOpsError as fault:
             records.release(ports, *claimed)
             faults.append(fault)
-    if faults:  # a passing one first: it comes again, where a refusal would end the step
-        raise min(faults, key=lambda fault: isinstance(fault, BusinessFailure))
+    if faults:
+        raise raised_for(faults)
 
 
 def _tell(ports: Ports, chain: Chain, record: OpenTask, answer: Answer, *, bare: bool) -> None:

@@ -9,6 +9,7 @@ import math
 import re
 from typing import Final
 
+from shared.names import MAIL_ADDRESS
 from shared.use_case.block import Block
 from shared.use_case.model import Approval, Evaluator, Gate, Gates, Reuse, UseCase
 from shared.use_case.problems import one_of
@@ -16,7 +17,6 @@ from shared.use_case.problems import one_of
 LONGEST_TIMEOUT_MINUTES = 7 * 24 * 60
 MOST_APPROVALS: Final = 20
 _OBJECT_ID: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_MAIL_ADDRESS: Final = r"[^@\s,;<>()\"]+@[A-Za-z0-9.-]+"
 
 
 def gates(block: Block, evaluators: tuple[Evaluator, ...]) -> Gates:
@@ -99,7 +99,7 @@ def _approvers(block: Block) -> tuple[tuple[str, ...], dict[str, str]]:
             if group is not None and not re.fullmatch(_OBJECT_ID, group):
                 item.problem(f"is {group[:80]!r}; expected the object id (a GUID) of a group in Entra ID", "group")
                 continue
-            if name is not None and not re.fullmatch(_MAIL_ADDRESS, name):
+            if name is not None and not re.fullmatch(MAIL_ADDRESS, name):
                 item.problem(f"is {name[:80]!r}; expected the mail address of the group", "mail")
                 continue
         else:

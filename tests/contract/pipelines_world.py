@@ -15,23 +15,14 @@ from shared.adapters.memory.clock import ManualClock
 from shared.adapters.memory.pipelines import RecordingPipelines
 from shared.ports import PipelineRun, Pipelines, PipelineTask, PullRequest
 from tests.servers.azure_devops import AzureDevOps, Page, WaitingTask
+from tests.waiting_tasks import task_from
 
 COMMIT = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
 
 
 def task_of(waiting: WaitingTask) -> PipelineTask:
     """The task as its message's application properties name it."""
-    sent = waiting.properties
-    return PipelineTask(
-        plan_url=sent["PlanUrl"],
-        project=sent["ProjectId"],
-        hub=sent["HubName"],
-        plan=sent["PlanId"],
-        job=sent["JobId"],
-        timeline=sent["TimelineId"],
-        instance=sent["TaskInstanceId"],
-        token=sent["AuthToken"],
-    )
+    return task_from(waiting.properties)
 
 
 def pull_request_of(page: Page, commit: str | None = None) -> PullRequest:

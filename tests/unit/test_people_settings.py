@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from shared import people_settings
+from shared import names, people_settings
 from shared.people_settings import PeopleSettings
 
 MAIL = {"GENAIOPS_MAIL_FROM": "genaiops@example.org"}
@@ -67,5 +67,5 @@ def test_what_is_wrong_is_told_without_a_secret(variables: dict[str, str], told:
     "address", ["(x)maria@example.com", "maria(x)@example.com", "a b@example.com", "a,b@example.com"]
 )
 def test_a_mail_address_holds_no_comment_so_that_one_mailbox_has_one_name(address: str) -> None:
-    assert re.fullmatch(people_settings.MAIL_ADDRESS, address) is None
-    assert re.fullmatch(people_settings.MAIL_ADDRESS, "maria.o'neil+flows@mail.example.com")
+    assert re.fullmatch(names.MAIL_ADDRESS, address) is None
+    assert re.fullmatch(names.MAIL_ADDRESS, "maria.o'neil+flows@mail.example.com")

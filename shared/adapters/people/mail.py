@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from shared.adapters.people import letter
 from shared.adapters.people.delivery import Delivery
-from shared.people_settings import MAIL_ADDRESS
+from shared.names import MAIL_ADDRESS
 from shared.ports import Clock, Notice, NoticeKind
 
 CHANNEL: Final = "mail"
