@@ -26,7 +26,8 @@ from tests.servers.azure_devops import AzureDevOps, Page, WaitingTask
 from tests.servers.identity import IdentityEndpoint
 from tests.servers.service_bus import Broker
 
-pytestmark = pytest.mark.timeout(600)
+# One organisation tells one story, and its last test looks at all of it.
+pytestmark = [pytest.mark.xdist_group("azure-devops-chains"), pytest.mark.timeout(600)]
 
 QUEUES = [QueueConfig(queue.value, sessions=queue is Queue.CHAIN_EVENTS) for queue in Queue]
 COMMIT = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
